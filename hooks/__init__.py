@@ -1,0 +1,1 @@
+"""One package per lifecycle hook; each is deployable by itself."""

@@ -1,0 +1,1 @@
+"""A local ECS for deployments: stage machine, control-plane API, actors, scenarios and reports."""

@@ -1,0 +1,180 @@
+"""What ECS holds about services and their deployments, as the rehearsal sees it.
+
+::
+
+    ControlPlane ── services, revisions, deployments by ARN
+        ServiceDeployment ── status, lifecycle stage, source and target summaries, hook runs
+            HookRun       ── one hook of one stage (and step), from its first call to its end
+
+The stage machine writes it; ``rehearsal.aws`` shows it to boto3 clients. Field names follow the ECS
+API (botocore ``ecs/2014-11-13``: ServiceDeployment, ServiceRevision).
+"""
+
+import enum
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+from shared.lifecycle import ServiceArn, ServiceDeploymentArn, ServiceRevisionArn, Stage
+
+JsonObject = dict[str, Any]
+
+# Lifecycle hook timeouts: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/lambda-lifecycle-hooks.html
+DEFAULT_HOOK_TIMEOUT_MINUTES = 1440
+
+
+class Status(enum.StrEnum):
+    """``ServiceDeployment.status``; the arrows are in ``docs/ecs-contract.md``."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCESSFUL = "SUCCESSFUL"
+    STOP_REQUESTED = "STOP_REQUESTED"
+    STOPPED = "STOPPED"
+    ROLLBACK_REQUESTED = "ROLLBACK_REQUESTED"
+    ROLLBACK_IN_PROGRESS = "ROLLBACK_IN_PROGRESS"
+    ROLLBACK_SUCCESSFUL = "ROLLBACK_SUCCESSFUL"
+    ROLLBACK_FAILED = "ROLLBACK_FAILED"
+
+    @property
+    def ended(self) -> bool:
+        return self in {Status.SUCCESSFUL, Status.STOPPED, Status.ROLLBACK_SUCCESSFUL, Status.ROLLBACK_FAILED}
+
+
+class HookStatus(enum.StrEnum):
+    """``lifecycleHookDetails[].status``."""
+
+    AWAITING_ACTION = "AWAITING_ACTION"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    TIMED_OUT = "TIMED_OUT"
+
+    @property
+    def ended(self) -> bool:
+        return self not in {HookStatus.AWAITING_ACTION, HookStatus.IN_PROGRESS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LifecycleHook:
+    """One entry of ``deploymentConfiguration.lifecycleHooks``."""
+
+    name: str
+    """What the rehearsal calls it in reports: the hook's package, ``pause``, or ``scripted``."""
+    stages: tuple[Stage, ...]
+    target_type: Literal["AWS_LAMBDA", "PAUSE"] = "AWS_LAMBDA"
+    target_arn: str | None = None
+    role_arn: str | None = None
+    details: JsonObject | str | None = None
+    timeout_minutes: int = DEFAULT_HOOK_TIMEOUT_MINUTES
+    timeout_action: Literal["ROLLBACK", "CONTINUE"] = "ROLLBACK"
+
+
+@dataclass(slots=True, kw_only=True)
+class ContainerImage:
+    """``containerImages[]`` of a revision."""
+
+    container_name: str
+    image: str
+    image_digest: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class ServiceRevision:
+    """A service revision, as DescribeServiceRevisions shows it."""
+
+    arn: ServiceRevisionArn
+    created_at: datetime
+    task_definition: str
+    """ARN."""
+    container_images: list[ContainerImage]
+    load_balancers: list[JsonObject] = field(default_factory=list)
+    """``loadBalancers[]`` as configured, ``advancedConfiguration`` included."""
+    service_connect: JsonObject | None = None
+    """``serviceConnectConfiguration``."""
+    resolved_load_balancers: list[JsonObject] | None = None
+    """``resolvedConfiguration.loadBalancers``; ``None`` until the revision is active."""
+
+
+@dataclass(slots=True, kw_only=True)
+class RevisionSummary:
+    """``sourceServiceRevisions[]`` and ``targetServiceRevision`` of a deployment."""
+
+    arn: ServiceRevisionArn
+    requested_task_count: int = 0
+    running_task_count: int = 0
+    pending_task_count: int = 0
+    test_weight: float | None = None
+    """``None`` for a rolling deployment."""
+    production_weight: float | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class HookRun:
+    """``lifecycleHookDetails[]``: one hook at one stage, and at one step where the stage recurs."""
+
+    hook_id: str
+    """``ecs-{lambda|pause}-{id}``."""
+    hook: LifecycleHook
+    stage: Stage
+    status: HookStatus
+    expires_at: datetime
+    answer: Literal["CONTINUE", "ROLLBACK"] | None = None
+    """What ContinueServiceDeployment said to a PAUSE hook."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Rollback:
+    """``rollback`` of a deployment."""
+
+    reason: str
+    started_at: datetime
+    service_revision_arn: ServiceRevisionArn | None
+
+
+@dataclass(slots=True, kw_only=True)
+class ServiceDeployment:
+    """A service deployment, as DescribeServiceDeployments shows it."""
+
+    arn: ServiceDeploymentArn
+    service: ServiceArn
+    configuration: JsonObject
+    """``deploymentConfiguration`` in the API's shape, hooks included."""
+    sources: list[RevisionSummary]
+    target: RevisionSummary
+    created_at: datetime
+    status: Status = Status.PENDING
+    status_reason: str | None = None
+    lifecycle_stage: str | None = None
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
+    finished_at: datetime | None = None
+    stopped_at: datetime | None = None
+    hook_runs: list[HookRun] = field(default_factory=list)
+    """Active ones only, as in the API."""
+    rollback: Rollback | None = None
+    alarms: JsonObject | None = None
+    circuit_breaker: JsonObject | None = None
+
+
+class ControlPlane:
+    """All services, revisions and deployments of one account and region.
+
+    ``stop`` and ``continue_deployment`` only leave the request with the stage machine, through the
+    two callbacks it sets; the checks of who may be stopped or continued are the API's, in
+    ``rehearsal.aws.ecs``.
+    """
+
+    def __init__(self) -> None:
+        self.revisions: dict[str, ServiceRevision] = {}
+        self.deployments: dict[str, ServiceDeployment] = {}
+        """In order of creation."""
+        self.on_stop: Callable[[ServiceDeployment, str], None] = lambda *_: None
+        """Called with the deployment and ``ROLLBACK`` or ``ABORT``."""
+        self.on_continue: Callable[[ServiceDeployment, HookRun, str], None] = lambda *_: None
+        """Called with the deployment, its PAUSE hook and ``CONTINUE`` or ``ROLLBACK``."""
+
+    def deployments_of(self, service: ServiceArn) -> list[ServiceDeployment]:
+        """Return a service's deployments, newest first."""
+        return [d for d in reversed(self.deployments.values()) if d.service == service]

@@ -1,0 +1,1 @@
+"""The common hook module: the only code that all hooks import."""

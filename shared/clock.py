@@ -1,0 +1,27 @@
+"""The time, as hooks see it.
+
+Modules that decide never call this: they are handed ``now``. Handlers call it once per invocation,
+so that one decision has one time. The rehearsal moves this clock through a whole day in seconds.
+"""
+
+import time
+from datetime import UTC, datetime
+
+
+def now() -> datetime:
+    """Return the present time in UTC."""
+    # Through `time.time`, looked up at each call: the rehearsal replaces it inside the Lambda runtime.
+    return datetime.fromtimestamp(time.time(), UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """Write a time the way AWS does: ISO 8601, UTC, whole seconds (``2026-03-05T15:54:41Z``)."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """Read what :func:`timestamp` wrote; raises ``ValueError`` for anything without a time zone."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError(f"no time zone in {text!r}")
+    return moment.astimezone(UTC)
