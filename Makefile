@@ -1,0 +1,52 @@
+# make rehearse    the tour: real deployments, approved, rejected and rolled back, on this machine
+# make test        everything that can be checked here; says by name what it skipped
+# make lint        style, types, boundaries, templates
+# make build       the Lambda artifacts, by sam build
+#
+# Each does its own set-up: needed are Python 3, make, and a package index to download from.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# uv from PATH where it runs, else one of our own. (`command -v` alone is not enough: a version
+# manager's shim may be there without the program.)
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
+RUN := $(UV) run --frozen --quiet
+
+include artifact/build.mk
+
+.PHONY: help rehearse test lint build benchmark format setup
+help:
+	@sed -n 's/^# \(make .*\)/\1/p' Makefile
+
+setup: .venv/.synced
+.uv/bin/uv:
+	@echo "fetching uv" >&2
+	@python3 -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
+.venv/.synced: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+rehearse: setup
+	@$(RUN) rehearse $(ARGS)
+
+test: setup
+	@$(RUN) pytest $(ARGS)
+
+lint: setup
+	@$(RUN) ruff format --check .
+	@$(RUN) ruff check .
+	@$(RUN) mypy
+	@$(RUN) lint-imports --no-logo 2>/dev/null || $(RUN) lint-imports
+	@$(RUN) sam validate --lint --template template.yaml
+
+format: setup
+	@$(RUN) ruff format .
+	@$(RUN) ruff check --fix-only --quiet .
+
+build: setup
+	@$(RUN) sam build
+
+benchmark: setup
+	@$(RUN) python -m benchmarks $(ARGS)

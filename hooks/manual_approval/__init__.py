@@ -1,0 +1,1 @@
+"""Manual approval: has a person who may decide accepted this very deployment?"""

@@ -1,0 +1,259 @@
+"""The approval hook: ask once, look until someone has decided, answer ECS.
+
+::
+
+    no request yet ─▶ write it, announce it ─▶ Wait ─┐
+    nothing new since the last look ─▶ Wait ─────────┤ asked again by ECS
+    a new version ─▶ decide on the whole history ────┘
+                        ├─ approved            ─▶ close, Proceed
+                        ├─ rejected            ─▶ close, Refuse
+                        └─ expired             ─▶ close, Refuse (or Proceed, where settings say so)
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from hooks.manual_approval.announcement import announce
+from hooks.manual_approval.approvers import Electorate, same_role
+from hooks.manual_approval.decision import Finding, Pace, Rules, decide
+from hooks.manual_approval.parameter_store import ParameterStore, own_identity
+from hooks.manual_approval.request import (
+    Version,
+    is_request_for,
+    parameter_name,
+    write_closing,
+    write_request,
+)
+from hooks.manual_approval.settings import ApprovalPolicy, ApprovalSettings
+from shared.clock import parse_timestamp, timestamp
+from shared.errors import HookError, Misconfigured, Transient
+from shared.hook import Call, lifecycle_hook, logger
+from shared.lifecycle import Stage
+from shared.response import Proceed, Refuse, Result, Wait
+
+PREFIX_VARIABLE = "APPROVAL_PARAMETER_PREFIX"
+
+ApprovalCall = Call[ApprovalSettings, ApprovalPolicy]
+
+
+def replay(inputs: Mapping[str, Any]) -> Result:
+    """Compute the answer again from what a record says it was computed from."""
+    history = [Version(**{**version, "at": parse_timestamp(version["at"])}) for version in inputs["history"]]
+    asked = next(version for version in history if version.number == inputs["asked"])
+    rules = inputs["rules"]
+    electorate = rules["electorate"]
+    return answer(
+        decide(
+            history,
+            asked,
+            inputs["hook"],
+            Rules(
+                required=rules["required"],
+                electorate=Electorate(
+                    allowed=tuple(tuple(patterns) for patterns in electorate["allowed"]),
+                    excluded=tuple(electorate["excluded"]),
+                    personal_sessions=tuple(electorate["personal_sessions"]),
+                ),
+                expires_after=timedelta(seconds=rules["expires_after"]),
+                on_expiry=rules["on_expiry"],
+            ),
+            parse_timestamp(inputs["now"]),
+        ),
+        rules["on_expiry"],
+        Wait("", inputs["delay"]),
+    )
+
+
+# POST_TEST_TRAFFIC_SHIFT: green is up and can be tried. PRE_PRODUCTION_TRAFFIC_SHIFT: before each step.
+# At the shift stages traffic may already be moving, and before POST_TEST there is nothing to look at.
+@lifecycle_hook(
+    "manual_approval",
+    stages={Stage.POST_TEST_TRAFFIC_SHIFT, Stage.PRE_PRODUCTION_TRAFFIC_SHIFT},
+    settings=ApprovalSettings,
+    policy=ApprovalPolicy,
+    replay=replay,
+)
+def handler(call: ApprovalCall) -> Result:
+    """Answer one call of ECS."""
+    settings = call.settings
+    if settings.on_first_deployment == "skip" and call.deployment.is_first:
+        return Proceed("first deployment of the service, and onFirstDeployment is skip")
+    prefix = call.environment.get(PREFIX_VARIABLE, "")
+    if not prefix.startswith("/"):
+        raise Misconfigured(f"the function's environment variable {PREFIX_VARIABLE} must name a path, such as /approvals")
+    store = ParameterStore(parameter_name(prefix, call.event))
+    if nothing_new := _unchanged(call, store):
+        return _observed(call, nothing_new)
+    hook = own_identity()
+    history = store.history()
+    asked = _request(call, history, hook)
+    if asked is None:
+        return _observed(call, _ask(call, store, history))
+    rules = _rules(call)
+    finding = decide(history, asked, hook, rules, call.now)
+    for remark in finding.remarks:
+        logger.warning(f"{store.name}: {remark}")
+    call.evidence.inputs = _inputs(history, asked, hook, rules, call, finding)
+    announced = _announce(call, store, finding.expires_at) if call.state.get("announced") is False else True
+    waiting = _wait(call, asked.at, finding.expires_at, history[-1].number, announced=announced)
+    result = answer(finding, rules.on_expiry, waiting)
+    if not isinstance(result, Wait):
+        _close(call, store, finding, history, hook)
+    return _observed(call, result)
+
+
+def answer(finding: Finding, on_expiry: str, waiting: Wait) -> Result:
+    """Turn what was found into what ECS is told."""
+    who = "; ".join(f"{vote.by}{': ' + vote.comment if vote.comment else ''}" for vote in finding.votes)
+    match finding.outcome:
+        case "approved":
+            return Proceed(f"approved by {who}")
+        case "rejected":
+            return Refuse(f"rejected by {who}")
+        case "expired":
+            reason = f"nobody decided by {timestamp(finding.expires_at)}"
+            if finding.votes:
+                reason = f"too few approvals by {timestamp(finding.expires_at)}; only by {who}"
+            return Proceed(f"onExpiry is proceed: {reason}") if on_expiry == "proceed" else Refuse(reason)
+        case "pending":
+            so_far = f" ({len(finding.votes)} so far: {who})" if finding.votes else ""
+            return Wait(f"for a decision{so_far}", waiting.after_seconds, waiting.state)
+
+
+def _unchanged(call: ApprovalCall, store: ParameterStore) -> Wait | None:
+    """Take the short way of most polls: the parameter is still the version that was last read.
+
+    What the state says can be forged by whoever updates the service; all that this gains is a later
+    answer, for every verdict is computed from the history.
+    """
+    seen, announced = call.state.get("version"), call.state.get("announced")
+    if not seen or announced is False:
+        return None
+    try:
+        asked_at = parse_timestamp(str(call.state.get("askedAt")))
+        expires_at = parse_timestamp(str(call.state.get("expiresAt")))
+    except ValueError:
+        return None
+    if call.now >= expires_at or store.latest_version() != seen:
+        return None
+    return _wait(call, asked_at, expires_at, int(seen), announced=True)
+
+
+def _request(call: ApprovalCall, history: Sequence[Version], hook: str) -> Version | None:
+    """Return the version that asks: the first that this hook itself wrote for this very deployment."""
+    return next(
+        (version for version in history if same_role(version.by, hook) and is_request_for(version, call.event)), None
+    )
+
+
+def _ask(call: ApprovalCall, store: ParameterStore, history: Sequence[Version]) -> Wait:
+    """Write the request. What stood there before was not ours and will not count."""
+    expires_at = call.now + timedelta(minutes=call.settings.expires_after_minutes)
+    text = write_request(
+        store.name,
+        call.event,
+        green=call.deployment.green,
+        blue=call.deployment.blue,
+        required=call.settings.required_approvals,
+        now=call.now,
+        expires_at=expires_at,
+    )
+    if history:
+        logger.warning(f"{store.name}: existed before the request; what it says does not count")
+        store.append(text)
+    elif not store.create(text):
+        # A concurrent call was faster. The next look reads its request.
+        return Wait("for the request that another call is writing", call.settings.poll_first_seconds)
+    call.evidence.blue = str(call.deployment.blue_arn) if call.deployment.blue_arn else None
+    call.evidence.changes.append(f"wrote the request {store.name}")
+    announced = _announce(call, store, expires_at)
+    return Wait("for a decision, just asked for", call.settings.poll_first_seconds, {"announced": announced})
+
+
+def _announce(call: ApprovalCall, store: ParameterStore, expires_at: datetime) -> bool:
+    """Announce the request; a topic that fails for now is tried again at the next look."""
+    try:
+        if announce(call.event, store.name, call.settings.required_approvals, expires_at, call.environment):
+            call.evidence.changes.append("announced the request")
+    except Transient as error:
+        logger.warning(f"the request is not announced yet: {error}")
+        return False
+    except HookError as error:
+        # Nobody may ever hear of it, but it can be found and answered; the log says what to mend.
+        logger.error(f"the request can't be announced: {error}")
+    return True
+
+
+def _wait(call: ApprovalCall, asked_at: datetime, expires_at: datetime, version: int, *, announced: bool) -> Wait:
+    settings = call.settings
+    pace = Pace(
+        first_seconds=settings.poll_first_seconds,
+        growth=settings.poll_growth,
+        fresh_seconds=settings.poll_seconds,
+        late_seconds=settings.poll_late_seconds,
+        late_after=timedelta(minutes=settings.poll_late_after_minutes),
+    )
+    state = {
+        "version": version,
+        "askedAt": timestamp(asked_at),
+        "expiresAt": timestamp(expires_at),
+        "announced": announced,
+    }
+    return Wait("for a decision, nothing new", pace.delay(call.now - asked_at, expires_at - call.now), state)
+
+
+def _close(
+    call: ApprovalCall, store: ParameterStore, finding: Finding, history: Sequence[Version], hook: str
+) -> None:
+    """Mark the request as settled, for people who look at it. The verdict stands without the mark."""
+    if same_role(history[-1].by, hook) and not is_request_for(history[-1], call.event):
+        return
+    comment = finding.votes[-1].comment if finding.votes else ""
+    try:
+        store.append(
+            write_closing(finding.outcome, by=[vote.by for vote in finding.votes], comment=comment, now=call.now)
+        )
+    except HookError as error:
+        logger.warning(f"{store.name}: settled but not marked as closed: {error}")
+
+
+def _observed(call: ApprovalCall, result: Result) -> Result:
+    """Keep an observed deployment from waiting for people: it is asked for and recorded, not held."""
+    if call.settings.mode == "observe" and isinstance(result, Wait):
+        return Proceed(f"observe mode: would have waited {result.reason}")
+    return result
+
+
+def _rules(call: ApprovalCall) -> Rules:
+    settings, policy = call.settings, call.policy
+    return Rules(
+        required=settings.required_approvals,
+        electorate=Electorate(
+            allowed=(policy.allowed_approvers, settings.allowed_approvers),
+            excluded=settings.excluded_approvers,
+            personal_sessions=policy.personal_sessions,
+        ),
+        expires_after=timedelta(minutes=settings.expires_after_minutes),
+        on_expiry=settings.on_expiry,
+    )
+
+
+def _inputs(
+    history: Sequence[Version], asked: Version, hook: str, rules: Rules, call: ApprovalCall, finding: Finding
+) -> dict[str, Any]:
+    """Write down what the decision was given, in the form :func:`replay` reads."""
+    return {
+        "history": [{**asdict(version), "at": _exact(version.at)} for version in history],
+        "asked": asked.number,
+        "hook": hook,
+        "rules": {**asdict(rules), "expires_after": rules.expires_after.total_seconds()},
+        "now": _exact(call.now),
+        "delay": _wait(call, asked.at, finding.expires_at, 0, announced=True).after_seconds,
+    }
+
+
+def _exact(moment: datetime) -> str:
+    # `timestamp` drops the fraction; whether an answer came in time may hang on it.
+    return moment.isoformat()

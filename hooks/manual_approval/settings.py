@@ -1,0 +1,62 @@
+"""What the approval hook is told, by the service (``hookDetails``) and by the organisation (policy)."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from shared.settings import Settings, Stricter, first_of, union
+
+Pattern = Annotated[str, Field(min_length=1, max_length=256)]
+
+
+class ApprovalSettings(Settings):
+    """Keys of ``hookDetails``."""
+
+    required_approvals: Annotated[int, Stricter(max)] = Field(
+        1, ge=1, le=10, description="how many different people must approve"
+    )
+    # The service's list narrows, it doesn't replace: the decision asks for a match in both lists.
+    allowed_approvers: Annotated[tuple[Pattern, ...], Stricter(lambda policy, service: service)] = Field(
+        ("*",), min_length=1, max_length=50, description="ARN patterns of those who may decide (* and ?)"
+    )
+    excluded_approvers: Annotated[tuple[Pattern, ...], Stricter(union)] = Field(
+        (), max_length=50, description="ARN patterns of those who may not, for example the deploy role"
+    )
+    expires_after_minutes: Annotated[int, Stricter(min)] = Field(
+        1380, ge=1, le=1439, description="how long to wait for a decision; ECS itself ends a stage after 1440"
+    )
+    on_expiry: Annotated[Literal["refuse", "proceed"], first_of("refuse", "proceed")] = Field(
+        "refuse", description="the verdict when nobody decided in time; proceed fails open"
+    )
+    on_first_deployment: Annotated[Literal["ask", "skip"], first_of("ask", "skip")] = Field(
+        "ask", description="whether to ask when no revision of the service ran before"
+    )
+    poll_first_seconds: Annotated[int, Stricter(max)] = Field(
+        5, ge=1, le=300, description="delay before the first look for a decision"
+    )
+    poll_growth: float = Field(1.5, ge=1, le=10, description="factor by which the delay grows from look to look")
+    poll_seconds: Annotated[int, Stricter(max)] = Field(
+        30, ge=1, le=3600, description="longest delay while the request is fresh"
+    )
+    poll_late_seconds: Annotated[int, Stricter(max)] = Field(
+        180, ge=1, le=3600, description="delay once the request is no longer fresh"
+    )
+    poll_late_after_minutes: int = Field(60, ge=0, le=1440, description="how long a request counts as fresh")
+
+    @model_validator(mode="after")
+    def _delays_grow(self) -> Self:
+        if not self.poll_first_seconds <= self.poll_seconds <= self.poll_late_seconds:
+            raise ValueError("pollFirstSeconds, pollSeconds and pollLateSeconds must not fall in this order")
+        return self
+
+
+class ApprovalPolicy(ApprovalSettings):
+    """Keys of ``HOOK_POLICY``: those above as limits, and some that are the organisation's alone."""
+
+    # Whoever may assume a role chooses the session's name, unless something pins it to the person:
+    # IAM Identity Center does, and so can a condition on sts:RoleSessionName.
+    personal_sessions: tuple[Pattern, ...] = Field(
+        ("arn:*:sts::*:assumed-role/AWSReservedSSO_*",),
+        max_length=50,
+        description="roles whose session name identifies one person; sessions of other roles count as one",
+    )

@@ -1,0 +1,291 @@
+"""The command line: ``rehearse``.
+
+::
+
+    rehearse                         the tour: every built-in scenario, live
+    rehearse SCENARIO...             built-in ones by name, or YAML files
+    rehearse list                    scenarios, actors and switches there are
+    rehearse check TEMPLATE...       what ECS or CloudFormation would reject, or what would bite
+    rehearse replay RECORD...        compute a decision record's verdict again
+    rehearse serve                   the rehearsal's AWS as an HTTP endpoint
+"""
+
+import argparse
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from itertools import batched
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import TypeAdapter, ValidationError
+
+from rehearsal.document import DocumentError
+from rehearsal.switches import Switches, each_alone, values
+
+if TYPE_CHECKING:
+    from rehearsal.outcome import Outcome
+    from rehearsal.report.timeline import Timeline
+    from rehearsal.scenario import Scenario
+    from rehearsal.world import Rehearsal
+
+AS_EXPECTED, NOT_AS_EXPECTED, UNUSABLE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code (0 as expected, 1 not, 2 unusable input)."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    commands = {"list": _list, "check": _check, "replay": _replay, "serve": _serve}
+    try:
+        if given and given[0] in commands:
+            return commands[given[0]](given[1:])
+        return _rehearse(given)
+    except DocumentError as error:
+        print(f"rehearse: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has seen enough, as with `| head`. Python would complain once more while exiting.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return AS_EXPECTED
+
+
+def _rehearse(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rehearse",
+        description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop and without AWS.",
+        epilog="Other commands: rehearse list | check TEMPLATE | replay RECORD | serve (each has --help). "
+        "Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read.",
+    )
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="built-in name or YAML file; default: the tour")
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything random; equal seeds, equal runs")
+    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run each scenario with seeds S, S+1, ...")
+    parser.add_argument(
+        "--switch", action="append", default=[], metavar="NAME=VALUE", help="an undocumented behaviour of ECS; may be repeated"
+    )
+    parser.add_argument("--switches", choices=["all"], help="every value of every switch, one at a time")
+    parser.add_argument(
+        "--lambda",
+        dest="runtime",
+        choices=["in-process", "rie", "sam"],
+        default="in-process",
+        help="where hooks run: here, under Lambda's Runtime Interface Emulator, or in `sam local start-lambda`",
+    )
+    parser.add_argument("--clock", choices=["virtual", "real"], default="virtual", help="real waits as long as ECS would")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for many runs")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to look at in a browser")
+    options = parser.parse_args(given)
+    if options.repeat < 1 or options.jobs < 1:
+        parser.error("--repeat and --jobs take a number of at least 1")
+
+    from rehearsal.report.timeline import Timeline
+    from rehearsal.scenario import Scenario, built_in, find
+
+    files = [find(name) for name in options.scenarios] or list(built_in().values())
+    scenarios = [Scenario.read(file) for file in files]
+    switches = _switches(options.switch)
+    many = options.repeat > 1 or options.switches == "all"
+    if options.runtime == "sam" and options.clock == "virtual":
+        options.clock = "real"  # the time inside SAM's containers can't be moved
+    with Timeline() as timeline:
+        if many:
+            variants = [{**switches, **chosen.model_dump(exclude_defaults=True)} for chosen in each_alone()]
+            runs = [
+                (scenario, seed, variant)
+                for scenario in scenarios
+                for variant in (variants if options.switches else [switches])
+                for seed in range(options.seed, options.seed + options.repeat)
+            ]
+            keep = bool(options.json or options.html)
+            held, outcomes = _many(timeline, runs, options, keep=keep)
+        else:
+            outcomes = _tour(timeline, scenarios, options, switches)
+            held = all(outcome.as_expected for outcome in outcomes)
+    if options.json:
+        _write_json(outcomes, options.json)
+    if options.html:
+        from rehearsal.report.page import write_page
+
+        write_page(outcomes, options.html)
+    return AS_EXPECTED if held else NOT_AS_EXPECTED
+
+
+@contextlib.contextmanager
+def _rehearsal(runtime: str, clock: str) -> "Iterator[Rehearsal]":
+    from rehearsal.runtimes import open_rehearsal
+
+    with open_rehearsal(runtime, clock) as rehearsal:
+        yield rehearsal
+
+
+def _tour(
+    timeline: "Timeline", scenarios: "Sequence[Scenario]", options: argparse.Namespace, switches: dict[str, str]
+) -> "list[Outcome]":
+    outcomes = []
+    with _rehearsal(options.runtime, options.clock) as rehearsal:
+        for scenario in scenarios:
+            timeline.scenario_started(
+                scenario.name,
+                scenario.description,
+                f"{scenario.service.name} in {scenario.service.cluster}",
+                scenario.strategy.type,
+                scenario.service.exposure,
+                options.seed,
+                {**scenario.switches.model_dump(exclude_defaults=True), **switches},
+            )
+            outcome = rehearsal.run(scenario, seed=options.seed, switches=switches, saw=timeline.saw)
+            timeline.scenario_ended(outcome)
+            outcomes.append(outcome)
+    if len(outcomes) > 1:
+        timeline.tour_ended(outcomes)
+    return outcomes
+
+
+Run = tuple["Scenario", int, dict[str, str]]
+
+# Runs handed to a worker process at a time: enough to make the hand-over cheap, few enough for progress.
+RUNS_A_BATCH = 10
+
+
+def _many(
+    timeline: "Timeline", runs: Sequence[Run], options: argparse.Namespace, *, keep: bool
+) -> "tuple[bool, list[Outcome]]":
+    """Run many, in worker processes where that is possible; outcomes are kept only when they are written."""
+    held, outcomes = True, []
+    timeline.repeat_started(len(runs))
+    for outcome in _outcomes(runs, options):
+        timeline.repeat_advanced(outcome)
+        held = held and outcome.as_expected
+        if keep:
+            outcomes.append(outcome)
+    timeline.repeat_ended()
+    return held, outcomes
+
+
+def _outcomes(runs: Sequence[Run], options: argparse.Namespace) -> "Iterator[Outcome]":
+    # Other runtimes have processes of their own, which are dearer to start than to wait for.
+    if options.jobs == 1 or options.runtime != "in-process" or len(runs) <= RUNS_A_BATCH:
+        with _rehearsal(options.runtime, options.clock) as rehearsal:
+            for scenario, seed, switches in runs:
+                yield rehearsal.run(scenario, seed=seed, switches=switches)
+        return
+    with ProcessPoolExecutor(options.jobs, initializer=_open_here, initargs=(options.clock,)) as pool:
+        for batch in pool.map(_run_here, batched(runs, RUNS_A_BATCH, strict=False)):
+            yield from batch
+
+
+_here: "Rehearsal | None" = None
+
+
+def _open_here(clock: str) -> None:
+    global _here  # noqa: PLW0603  # a worker process has one rehearsal, opened once
+    _here = _rehearsal("in-process", clock).__enter__()
+
+
+def _run_here(runs: Sequence[Run]) -> "list[Outcome]":
+    assert _here is not None
+    return [_here.run(scenario, seed=seed, switches=switches) for scenario, seed, switches in runs]
+
+
+def _switches(pairs: Sequence[str]) -> dict[str, str]:
+    chosen = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in pairs)
+    try:
+        Switches.model_validate(chosen)
+    except ValidationError as error:
+        name = str(error.errors()[0]["loc"][0])
+        if name in Switches.model_fields:
+            raise DocumentError(f"--switch {name}: it can be {' or '.join(values(name))}") from error
+        raise DocumentError(f"--switch {name}: there is no such switch; see `rehearse list`") from error
+    return chosen
+
+
+def _write_json(outcomes: "Sequence[Outcome]", file: Path) -> None:
+    from rehearsal.outcome import Outcome
+
+    file.write_bytes(TypeAdapter(list[Outcome]).dump_json(list(outcomes), indent=1) + b"\n")
+
+
+def _list(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="rehearse list", description="List scenarios, actors and switches.")
+    parser.add_argument("what", nargs="?", choices=["scenarios", "actors", "switches"], help="default: all three")
+    options = parser.parse_args(given)
+
+    from rehearsal.actors import kinds
+    from rehearsal.report.listing import print_listing
+    from rehearsal.scenario import Scenario, built_in
+
+    sections: dict[str, list[tuple[str, str]]] = {}
+    if options.what in {None, "scenarios"}:
+        sections["scenarios"] = [(name, Scenario.read(file).description) for name, file in built_in().items()]
+    if options.what in {None, "actors"}:
+        sections["actors"] = [
+            (f"{name}: {{{', '.join(info.alias or key for key, info in kind.model_fields.items())}}}", kind.__doc__ or "")
+            for name, kind in kinds().items()
+        ]
+    if options.what in {None, "switches"}:
+        sections["switches"] = [
+            (f"{name}={'|'.join(values(name))}", info.description or "") for name, info in Switches.model_fields.items()
+        ]
+    print_listing(sections)
+    return AS_EXPECTED
+
+
+def _check(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rehearse check",
+        description="Say what ECS or CloudFormation would reject in a template's services and hooks, or what would bite.",
+        epilog="Exit code 0: nothing found, or warnings only; 1: errors (with --strict: anything); 2: unreadable.",
+    )
+    parser.add_argument("templates", nargs="+", metavar="TEMPLATE", help="CloudFormation or SAM, YAML or JSON")
+    parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="a template parameter")
+    parser.add_argument("--strict", action="store_true", help="let warnings fail as well")
+    parser.add_argument("--json", action="store_true", help="print findings as JSON")
+    options = parser.parse_args(given)
+
+    from rehearsal.check import run
+
+    parameters = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in options.parameter)
+    return run(
+        options.templates, parameters=parameters, json_output=options.json, strict=options.strict, stdout=sys.stdout
+    )
+
+
+def _replay(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rehearse replay",
+        description="Compute the verdicts of decision records again, from what the records say they were computed from.",
+        epilog="Takes records as S3 keeps them, log lines that hold one, or the --json file of a rehearsal. "
+        "Exit code 0: every verdict came out the same, byte for byte; 1: one did not; 2: unreadable.",
+    )
+    parser.add_argument("records", nargs="+", type=Path, metavar="RECORD")
+    options = parser.parse_args(given)
+
+    from rehearsal.replay import replay
+
+    return AS_EXPECTED if all([replay(file, sys.stdout) for file in options.records]) else NOT_AS_EXPECTED
+
+
+def _serve(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rehearse serve",
+        description="Serve the rehearsal's AWS over HTTP and run a scenario on the real clock, so that you can play "
+        "the approver with the AWS CLI: set AWS_ENDPOINT_URL to the address printed.",
+    )
+    parser.add_argument("scenario", nargs="?", metavar="SCENARIO", help="what to deploy; default: nothing, an idle account")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on; containers need 0.0.0.0")
+    parser.add_argument("--port", type=int, default=0, help="default: one that is free")
+    options = parser.parse_args(given)
+
+    from rehearsal.serving import serve
+
+    return serve(options.scenario, options.host, options.port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
+
+

@@ -1,0 +1,43 @@
+"""Whether a scenario ended as it expected."""
+
+from collections.abc import Sequence
+
+from rehearsal.model import ServiceDeployment
+from rehearsal.outcome import Check, Happening, HookCalled
+from rehearsal.scenario import Expectation
+
+
+def check(
+    expect: Expectation, deployments: Sequence[ServiceDeployment], happenings: Sequence[Happening], duration: float
+) -> list[Check]:
+    """Hold what happened against what was expected; one check for each thing said."""
+    first = deployments[0]
+    calls = [happening for happening in happenings if isinstance(happening, HookCalled)]
+    checks = [Check(text=f"status is {expect.status}", held=first.status == expect.status, seen=first.status)]
+    if expect.reason is not None:
+        seen = first.status_reason or ""
+        checks.append(Check(text=f"the reason says {expect.reason!r}", held=expect.reason in seen, seen=seen))
+    for hook, answer in expect.answers.items():
+        last = next((call.answer for call in reversed(calls) if call.hook == hook), "never called")
+        checks.append(Check(text=f"{hook} ends with {answer}", held=last == answer, seen=last))
+    for hook, words in expect.because.items():
+        reasons = [call.record["verdict"]["reason"] for call in calls if call.hook == hook and call.record]
+        seen = reasons[-1] if reasons else "nothing recorded"
+        checks.append(Check(text=f"{hook} says {words!r}", held=words in seen, seen=seen))
+    for hook, most in expect.calls_at_most.items():
+        count = sum(call.hook == hook for call in calls)
+        checks.append(Check(text=f"{hook} is called at most {most} times", held=count <= most, seen=str(count)))
+    for hook, least in expect.calls_at_least.items():
+        count = sum(call.hook == hook for call in calls)
+        checks.append(Check(text=f"{hook} is called at least {least} times", held=count >= least, seen=str(count)))
+    for number, status in expect.later.items():
+        index = int(number) - 1
+        seen = deployments[index].status if 0 <= index < len(deployments) else "no such deployment"
+        checks.append(Check(text=f"deployment {number} ends {status}", held=seen == status, seen=seen))
+    if expect.lasts_at_least is not None:
+        held = duration >= expect.lasts_at_least
+        checks.append(Check(text=f"lasts {expect.lasts_at_least:g} s or longer", held=held, seen=f"{duration:g} s"))
+    if expect.lasts_at_most is not None:
+        held = duration <= expect.lasts_at_most
+        checks.append(Check(text=f"lasts {expect.lasts_at_most:g} s or less", held=held, seen=f"{duration:g} s"))
+    return checks

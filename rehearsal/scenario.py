@@ -1,0 +1,211 @@
+"""Scenarios: what is deployed, with which hooks, who acts, and how it has to end.
+
+::
+
+    description: A person rejects, and ECS rolls back.
+    service: {name: checkout, cluster: shop, exposure: alb}
+    strategy: {type: BLUE_GREEN, bakeTimeInMinutes: 10}
+    hooks:
+      - hook: manual_approval
+        stages: [POST_TEST_TRAFFIC_SHIFT]
+        hookDetails: {expiresAfterMinutes: 60}
+    actors:
+      - approver: {name: alice, answer: REJECTED, after: 10m}
+    expect:
+      status: ROLLBACK_SUCCESSFUL
+
+Every key is checked; one that is unknown is named with its file, line and nearest valid key.
+"""
+
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic.alias_generators import to_camel
+
+from rehearsal.document import Document, DocumentError, Path_
+from rehearsal.durations import Duration
+from rehearsal.machine import Exposure
+from rehearsal.model import LifecycleHook, Status
+from rehearsal.strategy import Strategy
+from rehearsal.switches import Switches
+from shared.lifecycle import Stage
+
+BUILT_IN = Path(__file__).parent / "scenarios"
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
+
+
+class Service(_Part):
+    """The service that is deployed."""
+
+    name: Name = "checkout"
+    cluster: Name = "shop"
+    exposure: Exposure = Field("alb", description="how traffic reaches it; headless: not at all")
+    first_deployment: bool = Field(False, description="whether nothing ran before")
+    leftovers: bool = Field(False, description="whether earlier deployments left a second active revision")
+    scale_up: Duration = Field(60.0, description="until green is healthy")
+    scale_up_fails: bool = Field(False, description="whether green never is, and the circuit breaker trips")
+    images: dict[str, tuple[str, str]] = Field(
+        default={"app": ("shop/checkout:41", "shop/checkout:42"), "proxy": ("vendor/proxy:1.9", "vendor/proxy:1.9")},
+        description="by container: what blue and what green runs",
+    )
+
+
+class HookEntry(_Part):
+    """An entry of the service's ``lifecycleHooks``."""
+
+    hook: str = Field(description="a hook of this project by its package, pause, or scripted")
+    stages: tuple[Stage, ...] = Field(min_length=1)
+    hook_details: dict[str, Any] | str | None = None
+    policy: dict[str, Any] = Field(default={}, description="the organisation's policy of the function")
+    timeout_in_minutes: int = Field(1440, ge=1, le=20160)
+    action: Literal["ROLLBACK", "CONTINUE"] = "ROLLBACK"
+    replies: tuple[Any, ...] = Field(
+        (), description="scripted: what it answers call by call, the last for ever; {raise: text}, {throttle: text}"
+    )
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> Self:
+        if (self.hook == "scripted") != bool(self.replies):
+            raise ValueError("replies belong to a scripted hook, which needs at least one")
+        barred = {Stage.TEST_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT}
+        if self.hook == "pause" and barred & set(self.stages):
+            raise ValueError("a PAUSE hook can't be at TEST_TRAFFIC_SHIFT or PRODUCTION_TRAFFIC_SHIFT")
+        if self.hook != "pause" and self.timeout_in_minutes > 1440:
+            raise ValueError("a Lambda hook's time-out is at most 1440 minutes")
+        return self
+
+
+class Expectation(_Part):
+    """How the scenario has to end; what is left out may be anything."""
+
+    status: Status
+    reason: str | None = Field(None, description="words that statusReason contains")
+    answers: dict[str, str] = Field(default={}, description="by hook: its last answer")
+    because: dict[str, str] = Field(default={}, description="by hook: words its last verdict's reason contains")
+    calls_at_most: dict[str, int] = Field(default={}, description="by hook: how often it may be called")
+    calls_at_least: dict[str, int] = Field(default={}, description="by hook: how often it must be called")
+    lasts_at_least: Duration | None = None
+    lasts_at_most: Duration | None = None
+    later: dict[Annotated[str, Field(pattern=r"^[2-9]$")], Status] = Field(
+        default={}, description="by number (\"2\", \"3\", ...): how later deployments end"
+    )
+
+
+class Scenario(_Part):
+    """One rehearsal."""
+
+    name: str = ""
+    description: str = ""
+    service: Service = Service()
+    strategy: Strategy = Strategy()
+    alarms: tuple[str, ...] = Field((), description="CloudWatch alarms that roll the deployment back")
+    hooks: tuple[HookEntry, ...] = ()
+    actors: tuple[dict[str, Any], ...] = Field((), description="each {kind: {...}}; see `rehearse list --actors`")
+    switches: Switches = Switches()
+    expect: Expectation
+
+    @model_validator(mode="after")
+    def _can_be_deployed(self) -> Self:
+        if self.service.exposure == "headless" and self.strategy.type in {"CANARY", "LINEAR"}:
+            raise ValueError(f"{self.strategy.type} needs a load balancer or Service Connect; headless has none")
+        for kind, entries in (("pause", self._entries(pause=True)), ("Lambda", self._entries(pause=False))):
+            if len(entries) > 10:
+                raise ValueError(f"{len(entries)} {kind} hooks; ECS allows 10")
+        return self
+
+    @property
+    def has_aftermath(self) -> bool:
+        """Whether someone acts after the deployment has ended."""
+        return any("sweeper" in entry for entry in self.actors)
+
+    def _entries(self, *, pause: bool) -> list[HookEntry]:
+        return [entry for entry in self.hooks if (entry.hook == "pause") == pause]
+
+    @classmethod
+    def read(cls, file: str | Path) -> Self:
+        """Read a scenario file; raises :class:`DocumentError` with file, line and key."""
+        document = Document.read(file)
+        if not isinstance(document.data, dict):
+            raise document.error((), "expected a scenario: an object with at least 'expect'")
+        try:
+            scenario = cls.model_validate({"name": Path(file).stem, **document.data})
+        except ValidationError as error:
+            raise _pointed(document, cls, error) from error
+        from rehearsal.actors import actor_of  # noqa: PLC0415  # actors know scenarios' durations
+
+        for index, entry in enumerate(scenario.actors):
+            try:
+                actor_of(entry)
+            except ValidationError as error:
+                kind = next(iter(entry))
+                raise _pointed(document, type(error), error, ("actors", index, kind)) from error
+            except ValueError as error:
+                raise document.error(("actors", index), str(error)) from error
+        return scenario
+
+    def lifecycle_hooks(self, account: str, region: str) -> tuple[LifecycleHook, ...]:
+        """Return the hooks as ECS has them."""
+        return tuple(
+            LifecycleHook(
+                name=entry.hook,
+                stages=entry.stages,
+                target_type="PAUSE" if entry.hook == "pause" else "AWS_LAMBDA",
+                target_arn=None if entry.hook == "pause" else f"arn:aws:lambda:{region}:{account}:function:{entry.hook}",
+                role_arn=None if entry.hook == "pause" else f"arn:aws:iam::{account}:role/hook-invocation",
+                details=entry.hook_details,
+                timeout_minutes=entry.timeout_in_minutes,
+                timeout_action=entry.action,
+            )
+            for entry in self.hooks
+        )
+
+
+def built_in() -> dict[str, Path]:
+    """Return the scenarios of the tour by name."""
+    return {file.stem: file for file in sorted(BUILT_IN.glob("*.yaml"))}
+
+
+def find(name: str) -> Path:
+    """Return the file of a built-in scenario or the path as given; raises :class:`DocumentError`."""
+    if Path(name).suffix in {".yaml", ".yml", ".json"} or "/" in name:
+        return Path(name)
+    known = built_in()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        raise DocumentError(f"{name}: no such scenario" + (f", did you mean {near[0]}?" if near else ""))
+    return known[name]
+
+
+def _pointed(document: Document, model: Any, error: ValidationError, above: Path_ = ()) -> DocumentError:
+    found = error.errors(include_url=False, include_context=False)[0]
+    path: Path_ = (*above, *(part for part in found["loc"] if isinstance(part, str | int)))
+    message = found["msg"][:1].lower() + found["msg"][1:]
+    if found["type"] == "extra_forbidden":
+        valid = sorted(_keys(model, path[:-1])) if isinstance(model, type) else []
+        near = difflib.get_close_matches(str(path[-1]), valid, n=1)
+        message = "unknown key" + (f", did you mean {near[0]!r}?" if near else "")
+    elif "input" in found and not isinstance(found["input"], dict | list):
+        message += f", got {found['input']!r}"
+    return document.error(path, message)
+
+
+def _keys(model: Any, path: Path_) -> list[str]:
+    """Return the valid keys of the object at *path* of a model."""
+    for part in path:
+        if isinstance(part, int):
+            continue
+        info = next((info for name, info in model.model_fields.items() if part == (info.alias or name)), None)
+        if info is None:
+            return []
+        candidates = [info.annotation, *getattr(info.annotation, "__args__", ())]
+        model = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
+        if model is None:
+            return []
+    return [info.alias or name for name, info in model.model_fields.items()]

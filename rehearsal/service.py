@@ -1,0 +1,214 @@
+"""The service under deployment: its revisions, images, target groups and Service Connect, in ECS's shapes."""
+
+import hashlib
+import random
+import string
+from collections.abc import Callable
+from datetime import datetime, timedelta
+
+from rehearsal.machine import Plan
+from rehearsal.model import (
+    ContainerImage,
+    ControlPlane,
+    JsonObject,
+    LifecycleHook,
+    RevisionSummary,
+    ServiceDeployment,
+    ServiceRevision,
+)
+from rehearsal.scenario import Scenario
+from rehearsal.switches import Switches
+from shared.lifecycle import ServiceArn, ServiceDeploymentArn, ServiceRevisionArn
+
+TASKS = 2
+TEST_HEADER = {"name": "x-release", "value": {"exact": "green"}}
+
+
+class DeployedService:
+    """One service of a scenario, deployed one or more times."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        plane: ControlPlane,
+        *,
+        account: str,
+        region: str,
+        switches: Switches,
+        rng: random.Random,
+        register_task_definition: Callable[[str, dict[str, str]], str],
+    ) -> None:
+        self.scenario = scenario
+        self.plane = plane
+        self.switches = switches
+        self.rng = rng
+        self.arn = ServiceArn("aws", region, account, scenario.service.cluster, scenario.service.name)
+        self._register = register_task_definition
+        self._colour = 0
+        self.active: list[ServiceRevision] = []
+        """Revisions with tasks, the serving one last."""
+
+    def settle(self, now: datetime) -> None:
+        """Put the revisions in place that ran before the scenario begins."""
+        service = self.scenario.service
+        if service.first_deployment:
+            return
+        for _ in range(2 if service.leftovers else 1):
+            revision = self._revision(0, now - timedelta(days=14))
+            self._start(revision)
+            self.active.append(revision)
+
+    def deploy(self, now: datetime, hooks: tuple[LifecycleHook, ...]) -> Plan:
+        """Make the next deployment; the machine carries it out."""
+        scenario = self.scenario
+        green = self._revision(1, now)
+        deployment = ServiceDeployment(
+            arn=ServiceDeploymentArn(
+                self.arn.partition, self.arn.region, self.arn.account, self.arn.cluster, self.arn.service,
+                "".join(self.rng.choices(string.ascii_letters + string.digits, k=21)),
+            ),
+            service=self.arn,
+            configuration=self._configuration(hooks),
+            sources=[self._summary(revision, serving=revision is self.active[-1]) for revision in self.active],
+            target=self._summary(green, serving=False),
+            created_at=now,
+            alarms={"status": "MONITORING", "alarmNames": list(scenario.alarms), "triggeredAlarmNames": []}
+            if scenario.alarms
+            else None,
+        )  # fmt: skip
+        deployment.target.running_task_count = 0
+        self.plane.deployments[str(deployment.arn)] = deployment
+        return Plan(
+            deployment=deployment,
+            strategy=scenario.strategy,
+            hooks=hooks,
+            exposure=scenario.service.exposure,
+            scale_up_seconds=scenario.service.scale_up,
+            scale_up_fails=scenario.service.scale_up_fails,
+            leftovers=len(self.active) > 1,
+            resolve=lambda _: self._start(green),
+        )
+
+    def ended(self, plan: Plan, *, successful: bool, stopped: bool) -> None:
+        """Take note of which revisions run on after a deployment has ended."""
+        green = self.plane.revisions[str(plan.deployment.target.arn)]
+        if successful:
+            self.active = [green]
+        elif stopped and plan.deployment.target.running_task_count:
+            # A superseded deployment leaves its tasks to the next one's RECONCILE_SERVICE.
+            self.active.insert(0, green)
+
+    def _summary(self, revision: ServiceRevision, *, serving: bool) -> RevisionSummary:
+        if self.scenario.strategy.type == "ROLLING":
+            return RevisionSummary(arn=revision.arn, requested_task_count=TASKS, running_task_count=TASKS)
+        weight = 100.0 if serving else 0.0
+        return RevisionSummary(
+            arn=revision.arn,
+            requested_task_count=TASKS,
+            running_task_count=TASKS,
+            test_weight=weight,
+            production_weight=weight,
+        )
+
+    def _revision(self, which: int, now: datetime) -> ServiceRevision:
+        service = self.scenario.service
+        arn = self.arn
+        identifier = str(self.rng.randrange(10**18, 10**19))
+        images = {container: pair[which] for container, pair in service.images.items()}
+        revision = ServiceRevision(
+            arn=ServiceRevisionArn(
+                arn.partition, arn.region, arn.account, arn.cluster, arn.service, identifier
+            ),
+            created_at=now,
+            task_definition=self._register(arn.service, images),
+            container_images=[
+                ContainerImage(
+                    container_name=container,
+                    image=image,
+                    image_digest=_digest(image) if self.switches.digests_at_pre_scale_up == "present" else None,
+                )
+                for container, image in images.items()
+            ],
+            load_balancers=self._load_balancers(),
+            service_connect=self._service_connect(),
+        )
+        self.plane.revisions[str(revision.arn)] = revision
+        return revision
+
+    def _start(self, revision: ServiceRevision) -> None:
+        """Tasks start: tags become digests, and the revision gets the target group that is free."""
+        for image in revision.container_images:
+            image.image_digest = _digest(image.image)
+        balancers = revision.load_balancers
+        revision.resolved_load_balancers = [
+            {
+                "targetGroupArn": (
+                    balancer["targetGroupArn"],
+                    balancer["advancedConfiguration"]["alternateTargetGroupArn"],
+                )[self._colour % 2],
+                "productionListenerRule": balancer["advancedConfiguration"]["productionListenerRule"],
+            }
+            for balancer in balancers
+            if "advancedConfiguration" in balancer
+        ]
+        self._colour += 1
+
+    def _configuration(self, hooks: tuple[LifecycleHook, ...]) -> JsonObject:
+        configuration = self.scenario.strategy.describe()
+        if hooks:
+            configuration["lifecycleHooks"] = [_described(hook) for hook in hooks]
+        if self.scenario.alarms:
+            configuration["alarms"] = {"alarmNames": list(self.scenario.alarms), "enable": True, "rollback": True}
+        return configuration
+
+    def _load_balancers(self) -> list[JsonObject]:
+        exposure, arn = self.scenario.service.exposure, self.arn
+        if exposure in {"headless", "service-connect"}:
+            return []
+        prefix = f"arn:aws:elasticloadbalancing:{arn.region}:{arn.account}"
+        kind = "net" if exposure == "nlb" else "app"
+        # An application load balancer takes listener rules, a network load balancer listeners.
+        target = "listener" if exposure == "nlb" else "listener-rule"
+        rule = "" if exposure == "nlb" else "/9683b2d02a6cabee"
+        base = f"{prefix}:{target}/{kind}/{arn.cluster}/50dc6c495c0c9188"
+        group = f"{prefix}:targetgroup/{arn.service}"
+        return [
+            {
+                "targetGroupArn": f"{group}-a/6d0ecf831eec9f09",
+                "containerName": next(iter(self.scenario.service.images)),
+                "containerPort": 8080,
+                "advancedConfiguration": {
+                    "alternateTargetGroupArn": f"{group}-b/73e2d6bc24d8a067",
+                    "productionListenerRule": f"{base}/f2f7dc8efc522ab2{rule}",
+                    "testListenerRule": f"{base}/0467ef3c8400ae65{rule}",
+                    "roleArn": f"arn:aws:iam::{arn.account}:role/ecs-infrastructure",
+                },
+            }
+        ]
+
+    def _service_connect(self) -> JsonObject | None:
+        if self.scenario.service.exposure not in {"service-connect", "alb+service-connect"}:
+            return None
+        alias = {"port": 8080, "dnsName": self.arn.service, "testTrafficRules": {"header": TEST_HEADER}}
+        return {
+            "enabled": True,
+            "namespace": self.arn.cluster,
+            "services": [{"portName": "http", "clientAliases": [alias]}],
+        }
+
+
+def _described(hook: LifecycleHook) -> JsonObject:
+    described: JsonObject = {
+        "targetType": hook.target_type,
+        "lifecycleStages": [stage.value for stage in hook.stages],
+        "timeoutConfiguration": {"timeoutInMinutes": hook.timeout_minutes, "action": hook.timeout_action},
+    }
+    if hook.target_type == "AWS_LAMBDA":
+        described |= {"hookTargetArn": hook.target_arn, "roleArn": hook.role_arn}
+    if hook.details is not None:
+        described["hookDetails"] = hook.details
+    return described
+
+
+def _digest(image: str) -> str:
+    return "sha256:" + hashlib.sha256(image.encode()).hexdigest()

@@ -1,0 +1,320 @@
+"""One run of one scenario: the service, the hooks, the actors and ECS, on one clock.
+
+::
+
+    Rehearsal ── the AWS account and the Lambda runtime, kept over many runs
+        └── World ── one scenario: machine, actors, listeners, what happened
+"""
+
+import contextlib
+import json
+import random
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from rehearsal import functions
+from rehearsal.aws.cloud import ACCOUNT, Cloud
+from rehearsal.expectations import check
+from rehearsal.machine import Plan, StageMachine
+from rehearsal.model import HookRun, ServiceDeployment
+from rehearsal.outcome import ActorSpoke, Happening, Outcome
+from rehearsal.polling import Invocation, Target
+from rehearsal.lambda_functions import Function
+from rehearsal.runtime import Runtime
+from rehearsal.runtime.in_process import InProcess
+from rehearsal.scenario import HookEntry, Scenario
+from rehearsal.service import DeployedService
+from rehearsal.switches import Switches
+from rehearsal.timing import ClockFile, Environment, Process, RealEnvironment, VirtualEnvironment
+
+REGION = "us-east-1"
+TOPIC = "hook-notifications"
+
+# A rehearsal ends after this much virtual time at the latest; a whole deployment may take 30 days.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-lifecycle-hooks.html
+LONGEST = timedelta(days=31).total_seconds()
+
+# What follows from the end of a deployment at the same moment has happened after this.
+SETTLING_SECONDS = 0.001
+
+# Actors that outlive the deployment get this much longer to finish what they do.
+AFTERMATH = timedelta(days=2).total_seconds()
+
+# What people in a rehearsal may do. Who may approve is the hook's decision, not IAM's alone.
+_PERSON = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": ["ssm:PutParameter", "ssm:GetParametersByPath"], "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": ["ecs:StopServiceDeployment", "ecs:ContinueServiceDeployment"],
+            "Resource": "*",
+        },
+    ],
+}
+
+
+class Rehearsal:
+    """What runs share: one AWS account and one Lambda runtime."""
+
+    def __init__(self, *, runtime: Runtime | None = None, clock: Literal["virtual", "real"] = "virtual") -> None:
+        self.cloud = Cloud(region=REGION)
+        self.runtime = runtime or InProcess()
+        self.clock = clock
+        self.endpoint_url = ""
+        """Set where functions run in processes of their own and reach AWS over HTTP."""
+        self.endpoint_here = ""
+        """The same, as this process reaches it."""
+        self.clock_file: ClockFile | None = None
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> Self:
+        self._open.enter_context(self.cloud)
+        self._open.enter_context(self.cloud.enforcing_iam())
+        self._open.callback(self.runtime.close)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._open.close()
+
+    def share_clock(self) -> ClockFile:
+        """Make the file through which functions in other processes see virtual time."""
+        folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="rehearsal-"))
+        self.clock_file = ClockFile(Path(folder) / "clock")
+        self._open.callback(self.clock_file.close)
+        return self.clock_file
+
+    def run(
+        self,
+        scenario: Scenario,
+        *,
+        seed: int = 0,
+        switches: Mapping[str, str] | None = None,
+        saw: Callable[[Happening], None] = lambda _: None,
+    ) -> Outcome:
+        """Run a scenario to its end. Equal arguments give equal outcomes, on the virtual clock."""
+        chosen = Switches.model_validate({**scenario.switches.model_dump(exclude_defaults=True), **(switches or {})})
+        env: Environment = VirtualEnvironment() if self.clock == "virtual" else RealEnvironment()
+        with env.travelling(self.clock_file):
+            self.cloud.reset(seed=seed, switches=chosen)
+            world = World(self, scenario, env, chosen, random.Random(seed), saw)  # noqa: S311  # not for secrets
+            return world.play(seed)
+
+
+class World:
+    """A scenario being run; what actors see and act on."""
+
+    def __init__(
+        self,
+        rehearsal: Rehearsal,
+        scenario: Scenario,
+        env: Environment,
+        switches: Switches,
+        rng: random.Random,
+        saw: Callable[[Happening], None],
+    ) -> None:
+        self.env = env
+        self.cloud = rehearsal.cloud
+        self.scenario = scenario
+        self.switches = switches
+        self.rng = rng
+        self.listeners: list[Callable[[Happening], None]] = []
+        self.happenings: list[Happening] = []
+        self._saw = saw
+        self._rehearsal = rehearsal
+        admin = self.cloud.client("sns", user="admin")
+        self.cloud.identity(user="admin", policies=[_ALLOW_ALL])
+        topic = admin.create_topic(Name=TOPIC)["TopicArn"]
+        self._functions = functions.deployed((("NotificationTopicArn", topic),))
+        self._credentials: dict[str, dict[str, str]] = {}
+        self.deployed = DeployedService(
+            scenario,
+            self.cloud.control_plane,
+            account=ACCOUNT,
+            region=REGION,
+            switches=switches,
+            rng=rng,
+            register_task_definition=self._register_task_definition,
+        )
+        self.deployed.settle(self.now())
+        self.cloud.control_plane.on_stop = self._stop
+        self.cloud.control_plane.on_continue = self._continue
+        self.hooks = scenario.lifecycle_hooks(ACCOUNT, REGION)
+        self._targets: dict[str, Target] = {
+            entry.hook: self._target(entry) for entry in scenario.hooks if entry.hook != "pause"
+        }
+        self.machines: list[StageMachine] = []
+        self._plans: list[Plan] = []
+
+    @property
+    def machine(self) -> StageMachine:
+        """The machine of the latest deployment."""
+        return self.machines[-1]
+
+    @property
+    def service(self) -> Any:
+        """The service's ARN."""
+        return self.deployed.arn
+
+    @property
+    def approval_prefix(self) -> str:
+        """The path under which the approval hook writes its requests."""
+        return functions.environment(self._functions["ManualApprovalFunction"])["APPROVAL_PARAMETER_PREFIX"]
+
+    def now(self) -> datetime:
+        return self.env.epoch + timedelta(seconds=self.env.now)
+
+    def client(self, service: str, *, role: str, session: str) -> Any:
+        """Return a boto3 client with a person's own credentials."""
+        self.cloud.identity(role=role, session=session, policies=[_PERSON])
+        return self.cloud.client(service, role=role, session=session)
+
+    def spoke(self, who: str, text: str) -> None:
+        """Let an actor say what it did."""
+        self._see(ActorSpoke(at=self.env.now, actor=who, text=text))
+
+    def add_fault(self, action: str, error: str, status: int) -> Callable[[], None]:
+        """Let calls of the hooks fail until the function returned is called."""
+        fault = self.cloud.faults.add(action=action, error=error, status=status, identity="*Function*")
+        return lambda: self.cloud.faults.remove(fault)
+
+    def supersede(self) -> Process:
+        """Start a newer deployment of the service, as UpdateService does while one is under way."""
+        before = self.machine
+        if before.process.is_alive:
+            yield before.supersede()
+        self._deploy()
+
+    def invoke_sweeper(self) -> Any:
+        """Call the approval hook's sweeper as its schedule does."""
+        function = self._functions["ManualApprovalSweepFunction"]
+        return self._invoke(function, {"source": "aws.scheduler"}, {}).reply
+
+    def play(self, seed: int) -> Outcome:
+        from rehearsal.actors import actor_of  # noqa: PLC0415  # actors know the world
+
+        self._deploy()
+        duration = 0.0
+        actors = [self.env.process(actor_of(entry).run(self)) for entry in self.scenario.actors]
+        longest = self.env.timeout(LONGEST)
+        # A newer deployment starts at the moment the one it supersedes has ended, and is waited for too.
+        while self.machine.process.is_alive and not longest.processed:
+            self.env.run(until=self.machine.ended | longest)
+            duration = self.env.now
+            self.env.run(until=self.env.timeout(SETTLING_SECONDS))
+        # An actor may still wait for something that will never come, so its end is not waited for.
+        if any(actor.is_alive for actor in actors) and self.scenario.has_aftermath:
+            self.env.run(until=self.env.any_of([self.env.all_of(actors), self.env.timeout(AFTERMATH)]))
+        if self.cloud.defects:
+            raise self.cloud.defects[0]
+        return self._outcome(seed, duration)
+
+    def _outcome(self, seed: int, duration: float) -> Outcome:
+        first = self.machines[0].deployment
+        chosen = self.switches.model_dump()
+        default = Switches().model_dump()
+        return Outcome(
+            scenario=self.scenario.name,
+            description=self.scenario.description,
+            seed=seed,
+            switches={name: value for name, value in chosen.items() if value != default[name]},
+            started_at=self.env.epoch,
+            duration_seconds=duration,
+            service=f"{self.service.service} in {self.service.cluster}",
+            strategy=self.scenario.strategy.type,
+            exposure=self.scenario.service.exposure,
+            happenings=self.happenings,
+            status=first.status,
+            status_reason=first.status_reason,
+            checks=check(
+                self.scenario.expect,
+                [machine.deployment for machine in self.machines],
+                self.happenings,
+                duration,
+            ),
+        )
+
+    def _deploy(self) -> None:
+        plan = self.deployed.deploy(self.now(), self.hooks)
+        machine = StageMachine(
+            self.env, plan, targets=self._targets, switches=self.switches, rng=self.rng, saw=self._see
+        )
+        self.machines.append(machine)
+        self.env.process(self._note_end(machine, plan))
+
+    def _note_end(self, machine: StageMachine, plan: Plan) -> Process:
+        status = yield machine.ended
+        self.deployed.ended(plan, successful=status == "SUCCESSFUL", stopped=status == "STOPPED")
+
+    def _see(self, happening: Happening) -> None:
+        self.happenings.append(happening)
+        self._saw(happening)
+        for listener in list(self.listeners):
+            listener(happening)
+
+    def _machine_of(self, deployment: ServiceDeployment) -> StageMachine:
+        return next(machine for machine in self.machines if machine.deployment is deployment)
+
+    def _stop(self, deployment: ServiceDeployment, stop_type: str) -> None:
+        self._machine_of(deployment).request_stop(stop_type)
+
+    def _continue(self, deployment: ServiceDeployment, run: HookRun, action: str) -> None:
+        self._machine_of(deployment).continue_hook(run, action)
+
+    def _target(self, entry: HookEntry) -> Target:
+        if entry.hook == "scripted":
+            return _Scripted(entry.replies)
+        function = functions.hooks(self._functions)[entry.hook]
+        policy = {"HOOK_POLICY": json.dumps(entry.policy)} if entry.policy else {}
+        return lambda event: self._read(self._invoke(function, event, policy))
+
+    def _invoke(self, function: Function, event: Mapping[str, Any], extra: Mapping[str, str]) -> Any:
+        credentials = self._credentials.get(function.logical_id)
+        if credentials is None:
+            document = {"Version": "2012-10-17", "Statement": list(function.statements)}
+            credentials = self.cloud.credentials(f"{function.logical_id}Role", function.logical_id, [document])
+            self._credentials[function.logical_id] = credentials
+        environment = {**functions.environment(function), **credentials, **extra}
+        if self._rehearsal.endpoint_url:
+            environment["AWS_ENDPOINT_URL"] = self._rehearsal.endpoint_url
+        return self._rehearsal.runtime.invoke(function, event, environment)
+
+    @staticmethod
+    def _read(invocation: Any) -> Invocation:
+        record = None
+        for line in invocation.log_lines:
+            if '"decision_record"' in line:
+                with contextlib.suppress(ValueError):
+                    record = json.loads(line).get("decision_record", record)
+        return Invocation(reply=invocation.reply, error=invocation.error, record=record)
+
+    def _register_task_definition(self, family: str, images: Mapping[str, str]) -> str:
+        ecs = self.cloud.client("ecs", user="admin")
+        containers = [{"name": name, "image": image, "memory": 256} for name, image in images.items()]
+        registered = ecs.register_task_definition(family=family, containerDefinitions=containers)
+        return str(registered["taskDefinition"]["taskDefinitionArn"])
+
+
+_ALLOW_ALL = {
+    "Version": "2012-10-17",
+    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
+}
+
+
+class _Scripted:
+    """A hook that answers what the scenario says, call by call."""
+
+    def __init__(self, replies: tuple[Any, ...]) -> None:
+        self._replies: Iterator[Any] = iter(replies)
+        self._last: Any = None
+
+    def __call__(self, event: dict[str, Any]) -> Invocation:
+        self._last = reply = next(self._replies, self._last)
+        if isinstance(reply, dict) and "raise" in reply:
+            return Invocation(error=str(reply["raise"]))
+        if isinstance(reply, dict) and "throttle" in reply:
+            return Invocation(refused_by_lambda=str(reply["throttle"]))
+        return Invocation(reply=reply)

@@ -1,0 +1,58 @@
+"""One AWS client per service, kept while the execution environment is warm.
+
+Time-outs are short and retries few: a hook that can't reach AWS says IN_PROGRESS and is asked again,
+which is cheaper than waiting inside an invocation.
+"""
+
+import functools
+import os
+from typing import Any, Literal, overload
+
+import boto3
+from botocore.config import Config
+
+CONNECT_TIMEOUT_SECONDS = 2
+READ_TIMEOUT_SECONDS = 5
+DEFAULT_MAX_ATTEMPTS = 3
+
+
+@overload
+def client(service: Literal["ecs"]) -> "ECSClient": ...
+@overload
+def client(service: Literal["ssm"]) -> "SSMClient": ...
+@overload
+def client(service: Literal["sns"]) -> "SNSClient": ...
+@overload
+def client(service: Literal["sts"]) -> "STSClient": ...
+@overload
+def client(service: Literal["s3"]) -> "S3Client": ...
+def client(service: Any) -> Any:
+    """Return the client of *service* for the credentials in the environment."""
+    # In Lambda the key never changes while an environment lives. Where several functions share a
+    # process, as in a rehearsal, it keeps one function from using another's permissions.
+    return _client(service, os.environ.get("AWS_ACCESS_KEY_ID", ""), os.environ.get("AWS_ENDPOINT_URL", ""))
+
+
+@functools.lru_cache(maxsize=32)
+def _client(service: str, _access_key: str, _endpoint: str) -> Any:
+    return boto3.session.Session().client(
+        service,  # type: ignore[call-overload]  # the overloads above are the typed surface
+        config=Config(
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            read_timeout=READ_TIMEOUT_SECONDS,
+            retries={
+                "mode": "standard",
+                "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS") or DEFAULT_MAX_ATTEMPTS),
+            },
+            user_agent_extra="ecs-lifecycle-hooks",
+        ),
+    )
+
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # the stubs are not in the artifact, and typing's own constant costs an import there
+    from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sns import SNSClient
+    from mypy_boto3_ssm import SSMClient
+    from mypy_boto3_sts import STSClient

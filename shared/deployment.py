@@ -1,0 +1,135 @@
+"""Blue and green of one deployment, read from the ECS API when first asked for, and once.
+
+::
+
+    Deployment ── status, started_at, is_first, is_rolling_back
+        ├── green: Revision      the event's target
+        └── blue: Revision|None  the weight map's other key, else the deployment's source
+
+        Revision ── images, target_groups, test_header, task_definition
+
+Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html and
+API_ServiceRevision.html.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any
+
+from shared.clients import client
+from shared.errors import Transient, translated
+from shared.lifecycle import LifecycleEvent, ServiceDeploymentArn, ServiceRevisionArn
+from shared.revision import Image, Revision, TestHeader
+
+# Service Connect routes this header to green when the service configures no rule of its own.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-blue-green.html
+DEFAULT_TEST_HEADER = "x-amzn-ecs-blue-green-test"
+
+
+class Deployment:
+    """The deployment an event is about. Every property may raise ``Transient`` or ``Misconfigured``."""
+
+    def __init__(self, event: LifecycleEvent) -> None:
+        self._event = event
+
+    @property
+    def arn(self) -> ServiceDeploymentArn:
+        return self._event.deployment
+
+    @property
+    def status(self) -> str:
+        """``IN_PROGRESS``, ``ROLLBACK_IN_PROGRESS``, ..."""
+        return str(self._description.get("status", ""))
+
+    @property
+    def is_rolling_back(self) -> bool:
+        return self.status.startswith("ROLLBACK")
+
+    @property
+    def is_first(self) -> bool:
+        """Whether nothing ran before. The length of the deployment history can't tell: it is kept 90 days."""
+        return not self._description.get("sourceServiceRevisions")
+
+    @property
+    def strategy(self) -> str:
+        """``BLUE_GREEN``, ``CANARY``, ``LINEAR`` or ``ROLLING``."""
+        return str(self._description.get("deploymentConfiguration", {}).get("strategy", "ROLLING"))
+
+    @property
+    def started_at(self) -> datetime:
+        """When ECS started the deployment; its creation while it has not."""
+        moment = self._description.get("startedAt") or self._description["createdAt"]
+        return moment.astimezone(UTC) if isinstance(moment, datetime) else datetime.fromtimestamp(moment, UTC)
+
+    @cached_property
+    def green(self) -> Revision:
+        return self._revisions[self._event.target]
+
+    @cached_property
+    def blue(self) -> Revision | None:
+        """The revision that ran before, or ``None`` on a first deployment."""
+        arn = self.blue_arn
+        return None if arn is None else self._revisions[arn]
+
+    @cached_property
+    def blue_arn(self) -> ServiceRevisionArn | None:
+        # After RECONCILE_SERVICE there may be several sources; the one with the traffic is blue.
+        for weights in (self._event.weights, self._event.production_weights, self._event.test_weights):
+            others = {revision: weight for revision, weight in weights.items() if revision != self._event.target}
+            if others:
+                return max(others, key=lambda revision: others[revision])
+        sources = self._description.get("sourceServiceRevisions") or []
+        sources = sorted(sources, key=lambda source: -(source.get("requestedProductionTrafficWeight") or 0.0))
+        return ServiceRevisionArn.parse(sources[0].get("arn"), "sourceServiceRevisions") if sources else None
+
+    def task_definition(self, revision: Revision) -> Mapping[str, Any]:
+        """Return the task definition of *revision* in the API's shape."""
+        arn = revision.task_definition_arn
+        with translated("ecs:DescribeTaskDefinition", arn):
+            return client("ecs").describe_task_definition(taskDefinition=arn)["taskDefinition"]
+
+    @cached_property
+    def _description(self) -> Mapping[str, Any]:
+        arn = str(self.arn)
+        with translated("ecs:DescribeServiceDeployments", arn):
+            found = client("ecs").describe_service_deployments(serviceDeploymentArns=[arn])
+        if not found.get("serviceDeployments"):
+            raise Transient(f"ecs:DescribeServiceDeployments does not know {arn} (yet)")
+        return found["serviceDeployments"][0]
+
+    @cached_property
+    def _revisions(self) -> Mapping[ServiceRevisionArn, Revision]:
+        wanted = [self._event.target, *([self.blue_arn] if self.blue_arn else [])]
+        with translated("ecs:DescribeServiceRevisions", f"{wanted[0]}"):
+            found = client("ecs").describe_service_revisions(serviceRevisionArns=[str(arn) for arn in wanted])
+        revisions = [_revision(described) for described in found.get("serviceRevisions", [])]
+        by_arn = {revision.arn: revision for revision in revisions}
+        if missing := [str(arn) for arn in wanted if arn not in by_arn]:
+            raise Transient(f"ecs:DescribeServiceRevisions does not know {', '.join(missing)} (yet)")
+        return by_arn
+
+
+def _revision(described: Mapping[str, Any]) -> Revision:
+    balancers = described.get("resolvedConfiguration", {}).get("loadBalancers") or []
+    return Revision(
+        arn=ServiceRevisionArn.parse(described.get("serviceRevisionArn"), "serviceRevisionArn"),
+        task_definition_arn=described.get("taskDefinition", ""),
+        images=tuple(
+            Image(image.get("containerName", ""), image.get("image", ""), image.get("imageDigest"))
+            for image in described.get("containerImages", [])
+        ),
+        target_groups=tuple(balancer["targetGroupArn"] for balancer in balancers if "targetGroupArn" in balancer),
+        test_header=_test_header(described.get("serviceConnectConfiguration") or {}),
+    )
+
+
+def _test_header(service_connect: Mapping[str, Any]) -> TestHeader | None:
+    if not service_connect.get("enabled"):
+        return None
+    for service in service_connect.get("services", []):
+        for alias in service.get("clientAliases", []):
+            header = alias.get("testTrafficRules", {}).get("header", {})
+            if name := header.get("name"):
+                return TestHeader(name, header.get("value", {}).get("exact"))
+    return TestHeader(DEFAULT_TEST_HEADER, None)

@@ -1,0 +1,41 @@
+"""What a service revision runs and how it is reached; plain values, read by ``shared.deployment``.
+
+Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html
+"""
+
+from dataclasses import dataclass
+
+from shared.lifecycle import ServiceRevisionArn
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """What one container runs."""
+
+    container: str
+    reference: str
+    """As in the task definition: ``repository:tag`` or ``repository@sha256:...``."""
+    digest: str | None
+    """``sha256:...`` as ECS recorded it; ``None`` while no task has started from a tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class TestHeader:
+    """The header that makes Service Connect send a request to green."""
+
+    name: str
+    value: str | None
+    """``None`` where any value will do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A service revision."""
+
+    arn: ServiceRevisionArn
+    task_definition_arn: str
+    images: tuple[Image, ...]
+    target_groups: tuple[str, ...]
+    """ARNs from the *resolved* configuration: colours alternate, so the configured group says nothing."""
+    test_header: TestHeader | None
+    """``None`` without Service Connect."""
