@@ -28,6 +28,7 @@ from rehearsal.switches import Switches, each_alone, values
 if TYPE_CHECKING:
     from rehearsal.outcome import Outcome
     from rehearsal.report.timeline import Timeline
+    from rehearsal.runtimes import Clock, RuntimeName
     from rehearsal.scenario import Scenario
     from rehearsal.world import Rehearsal
 
@@ -115,7 +116,7 @@ def _rehearse(given: Sequence[str]) -> int:
 
 
 @contextlib.contextmanager
-def _rehearsal(runtime: str, clock: str) -> "Iterator[Rehearsal]":
+def _rehearsal(runtime: "RuntimeName", clock: "Clock") -> "Iterator[Rehearsal]":
     from rehearsal.runtimes import open_rehearsal
 
     with open_rehearsal(runtime, clock) as rehearsal:
@@ -173,26 +174,27 @@ def _outcomes(runs: Sequence[Run], options: argparse.Namespace) -> "Iterator[Out
             for scenario, seed, switches in runs:
                 yield rehearsal.run(scenario, seed=seed, switches=switches)
         return
-    with ProcessPoolExecutor(options.jobs, initializer=_open_here, initargs=(options.clock,)) as pool:
-        for batch in pool.map(_run_here, batched(runs, RUNS_A_BATCH, strict=False)):
+    with ProcessPoolExecutor(options.jobs, initializer=_open_in_worker, initargs=(options.clock,)) as pool:
+        for batch in pool.map(_run_in_worker, batched(runs, RUNS_A_BATCH, strict=False)):
             yield from batch
 
 
-_here: "Rehearsal | None" = None
+# A worker process has one rehearsal, which is open until the process ends.
+_worker = contextlib.ExitStack()
+_worker_rehearsals: "list[Rehearsal]" = []
 
 
-def _open_here(clock: str) -> None:
-    global _here  # noqa: PLW0603  # a worker process has one rehearsal, opened once
-    _here = _rehearsal("in-process", clock).__enter__()
+def _open_in_worker(clock: "Clock") -> None:
+    _worker_rehearsals.append(_worker.enter_context(_rehearsal("in-process", clock)))
 
 
-def _run_here(runs: Sequence[Run]) -> "list[Outcome]":
-    assert _here is not None
-    return [_here.run(scenario, seed=seed, switches=switches) for scenario, seed, switches in runs]
+def _run_in_worker(runs: Sequence[Run]) -> "list[Outcome]":
+    (rehearsal,) = _worker_rehearsals
+    return [rehearsal.run(scenario, seed=seed, switches=switches) for scenario, seed, switches in runs]
 
 
 def _switches(pairs: Sequence[str]) -> dict[str, str]:
-    chosen = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in pairs)
+    chosen = _pairs(pairs)
     try:
         Switches.model_validate(chosen)
     except ValidationError as error:
@@ -201,6 +203,10 @@ def _switches(pairs: Sequence[str]) -> dict[str, str]:
             raise DocumentError(f"--switch {name}: it can be {' or '.join(values(name))}") from error
         raise DocumentError(f"--switch {name}: there is no such switch; see `rehearse list`") from error
     return chosen
+
+
+def _pairs(texts: Sequence[str]) -> dict[str, str]:
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 def _write_json(outcomes: "Sequence[Outcome]", file: Path) -> None:
@@ -248,9 +254,8 @@ def _check(given: Sequence[str]) -> int:
 
     from rehearsal.check import run
 
-    parameters = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in options.parameter)
     return run(
-        options.templates, parameters=parameters, json_output=options.json, strict=options.strict, stdout=sys.stdout
+        options.templates, parameters=_pairs(options.parameter), json_output=options.json, strict=options.strict, stdout=sys.stdout
     )
 
 
@@ -276,13 +281,17 @@ def _serve(given: Sequence[str]) -> int:
         "the approver with the AWS CLI: set AWS_ENDPOINT_URL to the address printed.",
     )
     parser.add_argument("scenario", nargs="?", metavar="SCENARIO", help="what to deploy; default: nothing, an idle account")
+    parser.add_argument(
+        "--event", type=Path, action="append", default=[], metavar="FILE",
+        help="a sample event whose deployment the account is to know; may be repeated",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; containers need 0.0.0.0")
     parser.add_argument("--port", type=int, default=0, help="default: one that is free")
     options = parser.parse_args(given)
 
     from rehearsal.serving import serve
 
-    return serve(options.scenario, options.host, options.port)
+    return serve(options.scenario, options.event, options.host, options.port)
 
 
 if __name__ == "__main__":

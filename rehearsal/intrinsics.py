@@ -15,7 +15,7 @@ Source: https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/i
 """
 
 import base64
-import datetime
+import datetime as dt
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -97,7 +97,7 @@ class Resolver:
         finally:
             self.scope.leave()
 
-    def _value(self, value: Any, source: Path_, out: Path_) -> Any:
+    def _value(self, value: Any, source: Path_, out: Path_) -> Any:  # noqa: PLR0911 - one return per kind
         if isinstance(value, Mapping):
             # `Condition: name` is a function only among conditions; elsewhere it is a plain key.
             if len(value) == 1 and ((name := next(iter(value))) == "Ref" or name.startswith("Fn::")):
@@ -119,7 +119,7 @@ class Resolver:
             return Unresolved(
                 f"a number of more than {MAX_NUMBER_BITS} bits is none that CloudFormation takes"
             )
-        if isinstance(value, datetime.date):
+        if isinstance(value, dt.date):
             return value.isoformat()  # CloudFormation has no dates: `Version: 2012-10-17` is a text
         return value
 
@@ -195,7 +195,7 @@ class Resolver:
         finally:
             self.scope.leave()
 
-    def _condition(self, value: Any) -> bool | Unresolved:
+    def _condition(self, value: Any) -> bool | Unresolved:  # noqa: PLR0911 - one return per function
         if not isinstance(value, Mapping) or len(value) != 1:
             return malformed("Conditions", value)
         name, argument = next(iter(value.items()))
@@ -320,18 +320,18 @@ def _base64(_: Scope, argument: Any) -> object:
 def _to_json_string(_: Scope, argument: Any) -> object:
     def unresolved(value: Any) -> Any:
         if isinstance(value, Unresolved):
-            raise _Inside(value)
+            raise _UnresolvedError(value)
         raise TypeError
 
     try:
         return json.dumps(argument, separators=(",", ":"), default=unresolved)
-    except _Inside as inside:
+    except _UnresolvedError as inside:
         return inside.value
     except (TypeError, ValueError, RecursionError):
         return None
 
 
-class _Inside(Exception):
+class _UnresolvedError(Exception):
     """An unresolved value stands somewhere in what should become JSON."""
 
     def __init__(self, value: Unresolved) -> None:

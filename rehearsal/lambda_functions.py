@@ -95,7 +95,7 @@ def _code(template_file: str, properties: JsonObject) -> Path | str | None:
     location = properties.get("CodeUri") or code
     if not isinstance(location, str) or "://" in location or "\0" in location:
         return None
-    folder = Path(os.path.normpath(os.path.join(os.path.dirname(template_file), location)))
+    folder = Path(os.path.normpath(Path(template_file).parent / location))
     return folder if folder.exists() else None
 
 

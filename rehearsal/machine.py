@@ -264,7 +264,8 @@ class StageMachine:
 
     def _first_failure_or_all(self, children: Sequence[simpy.Process]) -> AnyEvent:
         def enough(_events: object, count: int) -> bool:
-            failed = any(child.processed and child.value.problem for child in children)
+            ended = [child.value for child in children if child.processed]
+            failed = any(isinstance(verdict, Verdict) and verdict.problem for verdict in ended)
             return failed or count == len(children)
 
         return simpy.events.Condition(self.env, enough, list(children))
@@ -331,6 +332,8 @@ class StageMachine:
 
     def _weights(self, route: Literal["test", "production"], green: float) -> None:
         deployment = self.deployment
+        if green == (deployment.target.test_weight if route == "test" else deployment.target.production_weight):
+            return
         blue = round(100 - green, 1) if self.blue else 0.0
         for summary in (*deployment.sources, deployment.target):
             weight = green if summary is deployment.target else blue if summary is self.blue else 0.0

@@ -18,6 +18,7 @@ def parameter_values(document: Document, given: Mapping[str, object]) -> dict[st
     ------
     DocumentError
         When a value is too long or not among the ``AllowedValues``.
+
     """
     values: dict[str, object] = {}
     for name, raw in (document.data.get("Parameters") or {}).items():

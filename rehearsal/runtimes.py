@@ -1,4 +1,4 @@
-"""Opening a rehearsal with the Lambda runtime that the command line names."""
+"""Opening a rehearsal with the Lambda runtime and the clock that the command line names."""
 
 import contextlib
 from collections.abc import Iterator
@@ -6,33 +6,28 @@ from typing import Literal
 
 from rehearsal.aws.server import Server
 from rehearsal.document import DocumentError
-from rehearsal.runtime import Runtime
+from rehearsal.functions import TEMPLATE
+from rehearsal.runtime.rie import Rie
+from rehearsal.runtime.sam_local import SamLocal
 from rehearsal.world import Rehearsal
+
+RuntimeName = Literal["in-process", "rie", "sam"]
+Clock = Literal["virtual", "real"]
+
+BUILD = TEMPLATE.parent / ".aws-sam" / "build"
 
 
 @contextlib.contextmanager
-def open_rehearsal(runtime: str, clock: str) -> Iterator[Rehearsal]:
-    """Start what a rehearsal needs, and end it; raises :class:`DocumentError` when something is missing."""
-    kind: Literal["virtual", "real"] = "real" if clock == "real" else "virtual"
-    with contextlib.ExitStack() as stack:
-        rehearsal = stack.enter_context(Rehearsal(runtime=None if runtime == "in-process" else _Later(), clock=kind))
+def open_rehearsal(runtime: RuntimeName, clock: Clock) -> Iterator[Rehearsal]:
+    """Start what a rehearsal needs, and end it; raises :class:`DocumentError` when there are no artifacts."""
+    if runtime != "in-process" and not (BUILD / "template.yaml").is_file():
+        raise DocumentError(f"--lambda {runtime}: there are no artifacts yet; make them with `make build`")
+    with Rehearsal(clock=clock) as rehearsal, contextlib.ExitStack() as stack:
+        if runtime == "rie":
+            clock_file = rehearsal.share_clock().path if clock == "virtual" else None
+            rehearsal.runtime = Rie(BUILD, clock_file=clock_file)
+        elif runtime == "sam":
+            rehearsal.runtime = SamLocal(BUILD)
         if runtime != "in-process":
-            # Containers reach this machine through their bridge, so the endpoint can't be loopback alone.
-            server = stack.enter_context(Server(rehearsal.cloud, "0.0.0.0" if runtime == "sam" else "127.0.0.1"))  # noqa: S104
-            rehearsal.endpoint_url = server.url
-            rehearsal.runtime = stack.enter_context(contextlib.closing(_runtime(runtime, rehearsal, server)))
+            rehearsal.endpoint_url = stack.enter_context(Server(rehearsal.cloud)).url
         yield rehearsal
-
-
-def _runtime(name: str, rehearsal: Rehearsal, server: Server) -> Runtime:
-    raise DocumentError(f"{name}: no such runtime {rehearsal} {server}")
-
-
-class _Later:
-    """Stands in until the endpoint is there that the runtime is started with."""
-
-    def invoke(self, *_: object) -> None:
-        raise AssertionError("no runtime yet")
-
-    def close(self) -> None:
-        """Do nothing."""

@@ -1,23 +1,44 @@
-"""`rehearse serve`: the rehearsal's AWS over HTTP, and a deployment on the real clock to play along with."""
+"""`rehearse serve`: the rehearsal's AWS over HTTP, with something in it to play along with.
 
+An idle account, the deployments of sample events (``--event``), or a scenario on the real clock in which
+you play the approver with the AWS CLI.
+"""
+
+import dataclasses
 import signal
-import sys
 import threading
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 
 from rehearsal.aws.server import Server
+from rehearsal.document import Document, DocumentError
+from rehearsal.model import (
+    ContainerImage,
+    ControlPlane,
+    RevisionSummary,
+    ServiceDeployment,
+    ServiceRevision,
+    Status,
+)
 from rehearsal.report.timeline import Timeline
 from rehearsal.scenario import Scenario, find
 from rehearsal.world import Rehearsal
+from shared.errors import Misconfigured
+from shared.lifecycle import LifecycleEvent
 
-# Any credentials do: there is nothing to protect, and IAM is enforced for the functions only.
+# Any credentials do: there is nothing to protect here.
 CREDENTIALS = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1"
 
 
-def serve(scenario: str | None, host: str, port: int) -> int:
-    """Serve until interrupted; with a scenario, run it meanwhile, actors included."""
+def serve(scenario: str | None, events: Sequence[Path], host: str, port: int) -> int:
+    """Serve until interrupted, or until the scenario has ended; returns the exit code."""
     chosen = Scenario.read(find(scenario)) if scenario else None
-    with Rehearsal(clock="real") as rehearsal, Server(rehearsal.cloud, host, port) as server:
+    payloads = [Document.read(file).data for file in events]
+    with Rehearsal(clock="real", enforce_iam=False) as rehearsal, _server(rehearsal, host, port) as server:
+        for payload in payloads:
+            know(rehearsal.cloud.control_plane, payload)
         print(f"AWS_ENDPOINT_URL={server.url} {CREDENTIALS}", flush=True)
         if chosen is None:
             _until_interrupted()
@@ -37,6 +58,54 @@ def serve(scenario: str | None, host: str, port: int) -> int:
         return 0 if outcome.as_expected else 1
 
 
+def know(plane: ControlPlane, event: object) -> None:
+    """Have ECS in the middle of the deployment that an event is about, if it is about one.
+
+    The event does not always say what blue is. One is made up then, unless a weight map without any says
+    that there is none.
+    """
+    try:
+        call = LifecycleEvent.parse(event)
+    except Misconfigured:
+        return
+    now = datetime.now(UTC)
+    target = call.target
+    blue = {*call.production_weights, *call.test_weights} - {target}
+    if not call.production_weights and not call.test_weights:
+        blue = {dataclasses.replace(target, id="1")}
+    for number, arn in enumerate((*blue, target), start=41):
+        plane.revisions[str(arn)] = ServiceRevision(
+            arn=arn,
+            created_at=now,
+            task_definition=f"arn:aws:ecs:{arn.region}:{arn.account}:task-definition/{arn.service}:{number}",
+            container_images=[
+                ContainerImage(
+                    container_name="app",
+                    image=f"{arn.service}:{number}",
+                    image_digest=f"sha256:{number:064d}",
+                )
+            ],
+        )
+    plane.deployments[str(call.deployment)] = ServiceDeployment(
+        arn=call.deployment,
+        service=call.service,
+        configuration={"strategy": "BLUE_GREEN"},
+        sources=[RevisionSummary(arn=arn, production_weight=100.0) for arn in blue],
+        target=RevisionSummary(arn=target, production_weight=0.0),
+        created_at=now,
+        started_at=now,
+        status=Status.IN_PROGRESS,
+        lifecycle_stage=call.stage_name,
+    )
+
+
+def _server(rehearsal: Rehearsal, host: str, port: int) -> Server:
+    try:
+        return Server(rehearsal.cloud, host, port)
+    except OSError as error:
+        raise DocumentError(f"{host}:{port}: {error.strerror}") from error
+
+
 def _until_interrupted() -> None:
     ended = threading.Event()
 
@@ -46,4 +115,5 @@ def _until_interrupted() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, end)
     ended.wait()
-    print("ended", file=sys.stderr)
+
+

@@ -73,6 +73,7 @@ class _Effort:
 class _Memory:
     properties: dict[tuple[str, str], object] = field(default_factory=dict)
     conditions: dict[str, bool | Unresolved] = field(default_factory=dict)
+    resources: dict[str, Resource] = field(default_factory=dict)
     nested: dict[str, "Template | DocumentError | None"] = field(default_factory=dict)
     open: set[object] = field(default_factory=set)
     """What is being resolved right now: meeting it again is a circle."""
@@ -111,16 +112,14 @@ class Template:
     ) -> "Template":
         """Read a template in YAML or JSON.
 
-        Parameters
-        ----------
-        parameters
-            Values that go before the defaults; names that the template lacks are ignored
-            (see :attr:`parameter_names`).
+        *parameters* go before the defaults; names that the template lacks are ignored
+        (see :attr:`parameter_names`).
 
         Raises
         ------
         DocumentError
             When it is no template, or a parameter's value is not one it allows.
+
         """
         return cls(_read_document(file), parameters=parameters, place=place)
 
@@ -138,12 +137,23 @@ class Template:
         result = Resolver(self).value(value, path)
         return None if result is NO_VALUE else result
 
+    def document_value(self, path: Path_) -> Any:
+        """Return what stands at *path* in the document, unresolved; ``None`` when nothing does."""
+        value = self.document.data
+        for part in path:
+            try:
+                value = value[part]
+            except (KeyError, IndexError, TypeError):
+                return None
+        return value
+
     # ------------------------------------------------------------------ resources
 
     def resources(self, *types: str) -> list[Resource]:
         """Return this template's resources of the given types (all without any), resolved."""
+        known = self._memory.resources
         return [
-            self._resource(logical_id)
+            known.get(logical_id) or known.setdefault(logical_id, self._resource(logical_id))
             for logical_id, raw in self._present().items()
             if not types or raw["Type"] in types
         ]
@@ -207,7 +217,7 @@ class Template:
     def statements_of(self, role: Resource) -> list[JsonObject]:
         """Return the IAM statements of a role: its own, and those of policies attached to it."""
         documents = [policy.get("PolicyDocument") for policy in dicts_in(role.properties.get("Policies"))]
-        for template in role.template, *self.tree():
+        for template in dict.fromkeys((role.template, *self.tree())):
             for policy in template.resources(
                 "AWS::IAM::Policy", "AWS::IAM::ManagedPolicy", "AWS::IAM::RolePolicy"
             ):
@@ -434,8 +444,8 @@ class Template:
             return self.document.error(
                 here, f"more than {MAX_NESTING} templates deep or {MAX_TEMPLATES} in all"
             )
-        file = os.path.normpath(os.path.join(os.path.dirname(self.file), location))
-        if not os.path.isfile(file):
+        file = os.path.normpath(Path(self.file).parent / location)
+        if not Path(file).is_file():
             return self.document.error(here, f"the nested template {shown(location)} is not a file here")
         parameters = self._property(logical_id, "Parameters")
         place = Place(
@@ -460,7 +470,7 @@ class Template:
         nested = self._nested_stack(logical_id) if raw["Type"] in _NESTED else None
         if not isinstance(nested, Template):
             return Unresolved(f"{logical_id} is a stack whose template is not at hand", output)
-        declared = nested._section("Outputs").get(output)
+        declared = nested.document_value(("Outputs", output))
         if not isinstance(declared, Mapping) or "Value" not in declared:
             return Unresolved(f"the stack {logical_id} has no output {shown(output)}", output)
         return nested.resolve(declared["Value"], ("Outputs", output, "Value"))
@@ -471,7 +481,7 @@ def _read_document(file: str | Path) -> Document:
         raise DocumentError(f"{file}:1: not a file")
     try:
         document = Document.read(file)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         # From PyYAML's constructors: dates of a 13th month, tagged numbers that are none.
         raise DocumentError(f"{file}:1: a value that YAML can't read ({type(error).__name__})") from error
     open_values = [document.data]

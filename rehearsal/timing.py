@@ -7,14 +7,16 @@ moto all live in the same moment; the real one waits.
 
 import contextlib
 import mmap
+import queue
 import struct
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import simpy
-import simpy.rt
 import time_machine
 
 # Virtual time begins at a fixed moment, so that equal seeds give equal outcomes.
@@ -40,6 +42,10 @@ class VirtualEnvironment(simpy.Environment):
             yield
         self._traveller = None
 
+    def post(self, action: Callable[[], None]) -> None:
+        """Let *action* happen now."""
+        action()
+
     def step(self) -> None:
         """Process the next happening, with all clocks at its time."""
         upcoming = self.peek()
@@ -55,17 +61,38 @@ class VirtualEnvironment(simpy.Environment):
             self._shared.write(moment.timestamp())
 
 
-class RealEnvironment(simpy.rt.RealtimeEnvironment):
-    """Time as it passes."""
+class RealEnvironment(simpy.Environment):
+    """Time as it passes. What other threads post happens at once, not at the next happening."""
 
     def __init__(self) -> None:
-        super().__init__(factor=1.0, strict=False)
+        super().__init__()
         self.epoch = datetime.now(UTC)
+        self._started = time.monotonic()
+        self._posted: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._thread = threading.get_ident()
 
     @contextlib.contextmanager
     def travelling(self, clock_file: "ClockFile | None" = None) -> Iterator[None]:
         """Do nothing: every process has this clock already."""
         yield
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Let *action* happen now; simpy itself may be touched by its own thread only."""
+        if threading.get_ident() == self._thread:
+            action()
+        else:
+            self._posted.put(action)
+
+    def step(self) -> None:
+        """Wait for the next happening, or for something posted, and process it."""
+        while (left := self._started + self.peek() - time.monotonic()) > 0:
+            try:
+                action = self._posted.get(timeout=min(left, threading.TIMEOUT_MAX))
+            except queue.Empty:
+                break
+            self._now = max(self._now, time.monotonic() - self._started)
+            action()
+        super().step()
 
 
 class ClockFile:

@@ -15,12 +15,14 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from moto.sns.models import sns_backends
+
 from rehearsal import functions
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.expectations import check
 from rehearsal.machine import Plan, StageMachine
 from rehearsal.model import HookRun, ServiceDeployment
-from rehearsal.outcome import ActorSpoke, Happening, Outcome
+from rehearsal.outcome import ActorSpoke, Happening, HookCalled, Outcome
 from rehearsal.polling import Invocation, Target
 from rehearsal.lambda_functions import Function
 from rehearsal.runtime import Runtime
@@ -33,9 +35,9 @@ from rehearsal.timing import ClockFile, Environment, Process, RealEnvironment, V
 REGION = "us-east-1"
 TOPIC = "hook-notifications"
 
-# A rehearsal ends after this much virtual time at the latest; a whole deployment may take 30 days.
-# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-lifecycle-hooks.html
-LONGEST = timedelta(days=31).total_seconds()
+# A rehearsal ends after this much virtual time at the latest. ECS allows a deployment 30 days, without
+# saying what happens then; a linear one of 3 % with bakes of 24 hours would take 33.
+LONGEST = timedelta(days=60).total_seconds()
 
 # What follows from the end of a deployment at the same moment has happened after this.
 SETTLING_SECONDS = 0.001
@@ -60,21 +62,27 @@ _PERSON = {
 class Rehearsal:
     """What runs share: one AWS account and one Lambda runtime."""
 
-    def __init__(self, *, runtime: Runtime | None = None, clock: Literal["virtual", "real"] = "virtual") -> None:
+    def __init__(
+        self,
+        *,
+        runtime: Runtime | None = None,
+        clock: Literal["virtual", "real"] = "virtual",
+        enforce_iam: bool = True,
+    ) -> None:
         self.cloud = Cloud(region=REGION)
         self.runtime = runtime or InProcess()
         self.clock = clock
+        self._enforce_iam = enforce_iam
         self.endpoint_url = ""
         """Set where functions run in processes of their own and reach AWS over HTTP."""
-        self.endpoint_here = ""
-        """The same, as this process reaches it."""
         self.clock_file: ClockFile | None = None
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         self._open.enter_context(self.cloud)
-        self._open.enter_context(self.cloud.enforcing_iam())
-        self._open.callback(self.runtime.close)
+        if self._enforce_iam:
+            self._open.enter_context(self.cloud.enforcing_iam())
+        self._open.callback(lambda: self.runtime.close())
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -122,12 +130,16 @@ class World:
         self.switches = switches
         self.rng = rng
         self.listeners: list[Callable[[Happening], None]] = []
+        self.mail_readers: list[Callable[[str], None]] = []
+        """Told each message on the notification topic, as its subscribers are."""
+        self._mails_read = 0
         self.happenings: list[Happening] = []
         self._saw = saw
         self._rehearsal = rehearsal
         admin = self.cloud.client("sns", user="admin")
         self.cloud.identity(user="admin", policies=[_ALLOW_ALL])
         topic = admin.create_topic(Name=TOPIC)["TopicArn"]
+        self._topic = topic
         self._functions = functions.deployed((("NotificationTopicArn", topic),))
         self._credentials: dict[str, dict[str, str]] = {}
         self.deployed = DeployedService(
@@ -254,15 +266,24 @@ class World:
         self._saw(happening)
         for listener in list(self.listeners):
             listener(happening)
+        if isinstance(happening, HookCalled):
+            self._deliver_mail()
+
+    def _deliver_mail(self) -> None:
+        sent = sns_backends[ACCOUNT][REGION].topics[self._topic].sent_notifications
+        for _, message, *_ in sent[self._mails_read :]:
+            for read in list(self.mail_readers):
+                read(str(message))
+        self._mails_read = len(sent)
 
     def _machine_of(self, deployment: ServiceDeployment) -> StageMachine:
         return next(machine for machine in self.machines if machine.deployment is deployment)
 
     def _stop(self, deployment: ServiceDeployment, stop_type: str) -> None:
-        self._machine_of(deployment).request_stop(stop_type)
+        self.env.post(lambda: self._machine_of(deployment).request_stop(stop_type))
 
     def _continue(self, deployment: ServiceDeployment, run: HookRun, action: str) -> None:
-        self._machine_of(deployment).continue_hook(run, action)
+        self.env.post(lambda: self._machine_of(deployment).continue_hook(run, action))
 
     def _target(self, entry: HookEntry) -> Target:
         if entry.hook == "scripted":

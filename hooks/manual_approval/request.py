@@ -2,7 +2,7 @@
 
 One parameter is one request, and its history is the whole proceeding::
 
-    {prefix}/{cluster}/{service}/{deployment id}[/step-{percent}]
+    {prefix}/{cluster}/{service}/{deployment id}[/step-from-{percent}]
 
     version 1  {"schema": 1, "state": "pending", "ask": ..., "howToAnswer": ...}   the hook
     version 2  approved                                                            a person
@@ -36,7 +36,7 @@ def parameter_name(prefix: str, event: LifecycleEvent) -> str:
     """Return where the request of this deployment (and step, where a stage recurs) stands."""
     name = f"{prefix.rstrip('/')}/{event.service.cluster}/{event.service.service}/{event.deployment.id}"
     if event.stage is not None and event.stage.recurs:
-        return f"{name}/step-{event.step or 'all'}"
+        return f"{name}/step-from-{event.step or 'unknown'}"
     return name
 
 

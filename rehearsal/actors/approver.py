@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import re
 from typing import Literal, Self
 
 import simpy
@@ -9,9 +10,11 @@ from pydantic import Field, model_validator
 
 from rehearsal.actors import Actor, actor
 from rehearsal.durations import Duration
-from rehearsal.outcome import Happening, HookCalled
 from rehearsal.timing import Process
 from rehearsal.world import World
+
+# The command in the announcement that a person would copy.
+_REQUEST = re.compile(r"put-parameter --overwrite --name (\S+) --value APPROVED")
 
 
 @actor("approver")
@@ -47,13 +50,11 @@ class Approver(Actor):
             return
         asked = simpy.Store(world.env)
 
-        def listen(happening: Happening) -> None:
-            if isinstance(happening, HookCalled) and happening.hook == "manual_approval" and happening.record:
-                for change in happening.record["changes"]:
-                    if change.startswith("wrote the request "):
-                        asked.put(change.removeprefix("wrote the request "))
+        def read_mail(message: str) -> None:
+            if request := _REQUEST.search(message):
+                asked.put(request[1])
 
-        world.listeners.append(listen)
+        world.mail_readers.append(read_mail)
         answers = 0
         for number in itertools.count(1):
             name = yield asked.get()

@@ -1,0 +1,14 @@
+"""The AWS that a rehearsal runs against, on a laptop: moto, and what hooks need beyond it.
+
+::
+
+    cloud    one account in this process, and its levers: identities, IAM, faults
+    server   the same account as an HTTP endpoint, for functions in containers
+      │
+    door     every request passes it: faults, IAM, operations of ours, moto
+      ├── call        what a request asks, and how answers are written
+      ├── identities  who asks
+      ├── policy, resources   may they
+      ├── faults      what goes wrong on purpose
+      └── ecs, ssm, cloudwatch, metric_math   what moto lacks
+"""

@@ -1,0 +1,176 @@
+"""The door in front of moto that every request of a rehearsal goes through.
+
+::
+
+    request ─▶ faults ─▶ IAM (when enforced) ─▶ an operation of ours ─▶ answer
+                 │            │                        └─ none ─▶ moto ─▶ answer
+                 └─ fails     └─ denied
+
+The same door stands in process (it takes the place of moto's stub under boto3) and behind the HTTP
+endpoint, so both see one AWS.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from botocore.awsrequest import AWSPreparedRequest
+from moto.core.botocore_stubber import BotocoreStubber
+from moto.core.exceptions import ServiceException
+
+from rehearsal.aws import policy
+from rehearsal.aws.call import AwsError, Call, Headers, JsonObject, Response
+from rehearsal.aws.faults import Faults
+from rehearsal.aws.identities import Identities
+from rehearsal.aws.resources import context_of, resources_of
+
+Operation = Callable[[Call], JsonObject]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedCall:
+    """One action on one resource by one identity, as IAM saw it."""
+
+    identity: str
+    """ARN of the caller."""
+    action: str
+    resource: str
+    allowed: bool
+
+
+# AWS answers a denied call under a different name in nearly each of its older services.
+_DENIALS: Mapping[str, tuple[str, int]] = {
+    "cloudwatch": ("AccessDenied", 403),
+    "iam": ("AccessDenied", 403),
+    "s3": ("AccessDenied", 403),
+    "sns": ("AuthorizationError", 403),
+    "sqs": ("AccessDenied", 403),
+    "sts": ("AccessDenied", 403),
+}
+_UNKNOWN_KEYS: Mapping[str, tuple[str, int]] = {
+    "json": ("UnrecognizedClientException", 400),
+    "query": ("InvalidClientTokenId", 403),
+    "s3": ("InvalidAccessKeyId", 403),
+}
+# https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html: never denied.
+_ALWAYS_ALLOWED = {"sts:GetCallerIdentity"}
+
+
+class Door:
+    """Lets calls in, or answers them itself."""
+
+    def __init__(self, account: str, identities: Identities, operations: Mapping[str, Operation]) -> None:
+        self._account = account
+        self._identities = identities
+        self._operations = operations
+        self._recordings: list[list[RecordedCall]] = []
+        self._enforcing = 0
+        self.faults = Faults()
+        self.lock = threading.RLock()
+        """Held while an API works: moto is not made for two requests at once."""
+        self.defects: list[Exception] = []
+        """Errors of the rehearsal itself while it answered; empty after a run that can be trusted."""
+
+    def read(self, method: str, url: str, headers: Headers, body: object) -> Call | None:
+        """Read a request; ``None`` for one that only moto can make sense of."""
+        return Call.read(method, url, headers, body, self._account)
+
+    def admit(self, call: Call) -> Response | None:
+        """Answer a call, or return ``None`` to leave it to moto.
+
+        Raises
+        ------
+        Exception
+            What an injected fault does to the connection, or a defect of the rehearsal.
+        """
+        try:
+            if self.faults:
+                self.faults.strike(call, self._identities.caller(call.access_key))
+            if self._enforcing or self._recordings:
+                self._authorize(call)
+            operation = self._operations.get(f"{call.service}:{call.operation}")
+            if operation is None:
+                return None
+            with self.lock:
+                return call.answer(self._run(operation, call))
+        except AwsError as error:
+            return call.refuse(error)
+
+    def _run(self, operation: Operation, call: Call) -> JsonObject:
+        try:
+            return operation(call)
+        except AwsError:
+            raise
+        except ServiceException as error:
+            raise AwsError(error.code, error.message) from error
+        except Exception as error:
+            self.defects.append(error)
+            raise
+
+    @contextmanager
+    def enforcing(self) -> Iterator[None]:
+        """Check every call in the block against its caller's policies."""
+        self._enforcing += 1
+        try:
+            yield
+        finally:
+            self._enforcing -= 1
+
+    @contextmanager
+    def recording(self) -> Iterator[list[RecordedCall]]:
+        """Collect what is called in the block, denied calls included."""
+        calls: list[RecordedCall] = []
+        self._recordings.append(calls)
+        try:
+            yield calls
+        finally:
+            # By identity: two recordings of the same calls are equal lists.
+            self._recordings = [kept for kept in self._recordings if kept is not calls]
+
+    def forget(self) -> None:
+        """Drop faults and defects."""
+        self.faults.clear()
+        self.defects.clear()
+
+    def _authorize(self, call: Call) -> None:
+        with self.lock:
+            identity = self._identities.caller(call.access_key)
+            policies = self._identities.policies(call.access_key) if self._enforcing else []
+        if policies is None:
+            code, status = _UNKNOWN_KEYS[call.protocol]
+            raise AwsError(code, "The security token included in the request is invalid.", status)
+        context = context_of(call, identity)
+        for resource in resources_of(call):
+            verdict = policy.Verdict(allowed=True)
+            if self._enforcing and call.action not in _ALWAYS_ALLOWED:
+                verdict = policy.evaluate(policies, policy.Request(call.action, resource, context))
+            for calls in self._recordings:
+                calls.append(RecordedCall(identity, call.action, resource, verdict.allowed))
+            if not verdict.allowed:
+                code, status = _DENIALS.get(call.service, ("AccessDeniedException", 400))
+                raise AwsError(
+                    code,
+                    f"User: {identity} is not authorized to perform: {call.action} on resource: {resource} "
+                    f"{verdict.because}",
+                    status,
+                )
+
+
+class InProcess:
+    """The door in the place of moto's stub: requests of boto3 never leave the process."""
+
+    def __init__(self, door: Door, stub: BotocoreStubber) -> None:
+        self._door = door
+        self._moto = stub.process_request
+
+    def __call__(self, request: AWSPreparedRequest) -> Response | None:
+        """Answer a prepared request; ``None`` for one that is not addressed to AWS."""
+        url = str(request.url)
+        if ".amazonaws.com" in url:
+            call = self._door.read(str(request.method), url, request.headers, request.body)
+            answer = self._door.admit(call) if call else None
+            if answer is not None:
+                return answer
+        with self._door.lock:
+            return self._moto(request)
