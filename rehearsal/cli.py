@@ -8,6 +8,7 @@
     rehearse check TEMPLATE...       what ECS or CloudFormation would reject, or what would bite
     rehearse replay RECORD...        compute a decision record's verdict again
     rehearse serve                   the rehearsal's AWS as an HTTP endpoint
+    rehearse schema                  JSON Schemas of the hooks' settings
 """
 
 import argparse
@@ -38,7 +39,7 @@ AS_EXPECTED, NOT_AS_EXPECTED, UNUSABLE = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 as expected, 1 not, 2 unusable input)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"list": _list, "check": _check, "replay": _replay, "serve": _serve}
+    commands = {"list": _list, "check": _check, "replay": _replay, "serve": _serve, "schema": _schema}
     try:
         if given and given[0] in commands:
             return commands[given[0]](given[1:])
@@ -58,7 +59,7 @@ def _rehearse(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse",
         description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop and without AWS.",
-        epilog="Other commands: rehearse list | check TEMPLATE | replay RECORD | serve (each has --help). "
+        epilog="Other commands: rehearse list | check TEMPLATE | replay RECORD | serve | schema (each has --help). "
         "Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read.",
     )
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="built-in name or YAML file; default: the tour")
@@ -294,7 +295,15 @@ def _serve(given: Sequence[str]) -> int:
     return serve(options.scenario, options.event, options.host, options.port)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _schema(given: Sequence[str]) -> int:
+    from rehearsal.schemas import FOLDER, write
+
+    parser = argparse.ArgumentParser(
+        prog="rehearse schema", description="Write the JSON Schemas of the hooks' settings, for editors and validators."
+    )
+    parser.add_argument("--to", type=Path, default=FOLDER, metavar="FOLDER", help="default: docs/schema")
+    for file in write(parser.parse_args(given).to):
+        print(file)
+    return AS_EXPECTED
 
 

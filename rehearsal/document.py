@@ -33,6 +33,8 @@ class Document:
         """Read a file; raises :class:`DocumentError` when it is missing, too large or no YAML."""
         path = Path(file)
         try:
+            if path.exists() and not path.is_file():
+                raise DocumentError(f"{file}: not a file")
             if path.stat().st_size > MAX_BYTES:
                 raise DocumentError(f"{file}: larger than {MAX_BYTES} bytes")
             return cls.parse(path.read_text(encoding="utf-8"), str(file))
@@ -89,7 +91,10 @@ class _Reader:
             return self._mapping(node, path)
         if isinstance(node, yaml.SequenceNode):
             return [self.value(item, (*path, index)) for index, item in enumerate(node.value)]
-        return self.scalars.construct_object(node)
+        try:
+            return self.scalars.construct_object(node)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise DocumentError(f"{self.file}:{node.start_mark.line + 1}: not a value YAML can read") from error
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         result: dict[str, Any] = {}

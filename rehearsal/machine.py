@@ -113,6 +113,8 @@ class StageMachine:
         )
         self._shifted = False
         self._rolling_back = False
+        self._stopping: TurnBack | None = None
+        """Set once it is certain that the deployment ends STOPPED, whatever its hooks still say."""
         self._children: list[simpy.Process] = []
         self.ended = env.event()
         self.process = env.process(self._run())
@@ -127,26 +129,40 @@ class StageMachine:
 
     def request_stop(self, stop_type: str) -> None:
         """Do what StopServiceDeployment asks; hooks may still be polled until it takes effect."""
-        aborts = stop_type == "ABORT"
-        self._status(Status.STOP_REQUESTED if aborts else Status.ROLLBACK_REQUESTED)
-        self.env.process(self._later(STOP_SECONDS, TurnBack(reasons.STOPPED_BY_USER, abort=aborts)))
+        if self.deployment.status not in _STOPPABLE:
+            return
+        if stop_type == "ABORT":
+            self.env.process(self._request_end(TurnBack(reasons.ABORTED_BY_USER, abort=True)))
+            return
+        self._status(Status.ROLLBACK_REQUESTED)
+        self.env.process(self._later(STOP_SECONDS, TurnBack(reasons.STOPPED_BY_USER)))
 
     def supersede(self) -> simpy.Process:
-        """End this deployment because a newer one starts; the process returned ends when it has stopped."""
-        self._status(Status.STOP_REQUESTED)
-        return self.env.process(self._later(STOP_SECONDS, TurnBack(reasons.SUPERSEDED, superseded=True)))
+        """End this deployment because a newer one starts; the process returned ends when it has ended."""
+        return self.env.process(self._request_end(TurnBack(reasons.SUPERSEDED, superseded=True)))
 
     def sound_alarm(self, names: str) -> bool:
         """Let CloudWatch alarms of this deployment go off; tell whether it was still listening."""
         alarms = self.deployment.alarms
-        if not alarms or alarms["status"] != "MONITORING":
+        # What goes off before the deployment has started is ignored for all of it.
+        if not alarms or alarms["status"] != "MONITORING" or self.deployment.status is Status.PENDING:
             return False
-        alarms.update(status="TRIGGERED", triggeredAlarmNames=names.split(", "))
-        return self.turn_back(TurnBack(reasons.alarm(names)))
+        triggered = [name for name in names.split(", ") if name in alarms["alarmNames"]]
+        if not triggered or self._stopping:
+            return False
+        alarms.update(status="TRIGGERED", triggeredAlarmNames=triggered)
+        return self.turn_back(TurnBack(reasons.alarm(", ".join(triggered))))
 
     def continue_hook(self, run: HookRun, action: str) -> None:
         """Pass the answer to a PAUSE hook on."""
         self.poller.answer(run, action)
+
+    def _request_end(self, cause: TurnBack) -> Process:
+        # A deployment that is already rolling back, or asked to, does so to its end.
+        if self.deployment.status in _STOPPABLE:
+            self._stopping = cause
+            self._status(Status.STOP_REQUESTED)
+        yield from self._later(STOP_SECONDS, cause)
 
     def _later(self, delay: float, cause: TurnBack) -> Process:
         yield self.env.timeout(delay)

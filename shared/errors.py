@@ -128,6 +128,9 @@ def shown(value: object, limit: int = 120) -> str:
     elif isinstance(value, Mapping | list | tuple) and value:
         # Its contents may be huge or nested; its kind is what the reader needs.
         text = f"{'an object' if isinstance(value, Mapping) else 'an array'} of {len(value)}"
+    elif isinstance(value, int) and value.bit_length() > 1000:
+        # repr refuses integers of more than 4300 digits, and nobody reads one of 300.
+        text = f"an integer of {value.bit_length()} bits"
     else:
         text = repr(value)
     return text if len(text) <= limit else text[: limit - 1] + "…"

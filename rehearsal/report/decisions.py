@@ -42,7 +42,18 @@ MAX_POINTS = 2_000
 # Closer together than this, numbers differ by how floats are rounded.
 SMALLEST_SPAN = 1e-9
 # The line above a record says these, or they are drawn.
-_SHOWN_APART = {"schema", "hook", "at", "deployment", "service", "stage", "step", "direction", "verdict", "charts"}
+_SHOWN_APART = {
+    "schema",
+    "hook",
+    "at",
+    "deployment",
+    "service",
+    "stage",
+    "step",
+    "direction",
+    "verdict",
+    "charts",
+}
 # What was decided on comes before how the hook was set up.
 _FIRST = ("inputs", "numbers", "thresholds", "changes", "reply", "wouldRefuse", "next")
 MAX_LINE_CHARACTERS = 160
@@ -172,8 +183,10 @@ def _rows(value: Any, depth: int) -> Iterator[Row]:
 
 
 def _words(key: str) -> str:
-    """Return ``waitedSeconds`` and ``waited_seconds`` as ``waited seconds``; names of things stay as they are."""
-    return re.sub(r"(?<=[a-z0-9])([A-Z])(?=[a-z])", lambda match: f" {match[1].lower()}", key).replace("_", " ")
+    """Return ``waitedSeconds`` and ``waited_seconds`` as ``waited seconds``."""
+    return re.sub(r"(?<=[a-z0-9])([A-Z])(?=[a-z])", lambda match: f" {match[1].lower()}", key).replace(
+        "_", " "
+    )
 
 
 def _line(entry: Any) -> str | None:

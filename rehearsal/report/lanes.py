@@ -173,7 +173,11 @@ def traffic(happenings: Sequence[Happening], scale: Scale, route: str, *, first:
     """Return a route's share of green (and of blue above it) as steps over the whole time."""
     changes = [h for h in happenings if isinstance(h, WeightsChanged) and h.route == route]
     if not changes:
-        return []
+        # It went back before anything moved: blue kept all of it.
+        back = route == "production" and any(
+            isinstance(h, StatusChanged) and h.status == "ROLLBACK_SUCCESSFUL" for h in happenings
+        )
+        return [Segment(0.0, 100.0, "blue", "blue 100 % all the time")] if back else []
     # Before anything moved, blue had production traffic, and nobody had test traffic.
     before = 0.0 if first or route == "test" else 100.0
     steps = [(0.0, 0.0, before), *((h.at, share(h.green), share(h.blue)) for h in changes)]
@@ -193,7 +197,8 @@ def _deployment_lanes(own: Sequence[Happening], scale: Scale, *, first: bool) ->
     for route in ("production", "test"):
         changes = [h for h in own if isinstance(h, WeightsChanged) and h.route == route]
         greens = [percent(h.green) for h in changes]
-        note = "green " + (f"{greens[0]} → … → {greens[-1]}" if len(greens) > 3 else " → ".join(greens))
+        note = "green " if greens else "blue 100 %"
+        note += f"{greens[0]} → … → {greens[-1]}" if len(greens) > 3 else " → ".join(greens)
         lane = Lane(route, f"{route} weights", note, segments=traffic(own, scale, route, first=first))
         lanes.append(lane)
     lanes = [lane for lane in lanes if lane.segments or lane.marks]
@@ -212,8 +217,9 @@ def _status_lane(own: Sequence[Happening], scale: Scale) -> Lane:
             lane.marks.append(Mark(scale.x(change.at), tone(change.status), title))
             continue
         until = following.at if following else scale.seconds
+        label = shown(change.status)
         lane.segments.append(
-            _labelled(scale, change.at, until, tone(change.status), title, shown(change.status))
+            _labelled(scale, change.at, until, kind=tone(change.status), title=title, label=label)
         )
     return lane
 

@@ -149,9 +149,10 @@ def _summary(outcome: Outcome) -> str:
     """Say in a sentence what the diagram shows."""
     stages = len([h for h in outcome.happenings if isinstance(h, StageEntered)])
     hooks = ", ".join(dict.fromkeys(shown(call.hook) for call in outcome.calls)) or "no hook"
+    took, calls = duration(outcome.duration_seconds), len(outcome.calls)
     return (
         f"{outcome.strategy} deployment of {outcome.service}: {stages} stages "
-        f"in {duration(outcome.duration_seconds)}, {len(outcome.calls)} calls of {hooks}, ended as {outcome.status}."
+        f"in {took}, {calls} {'call' if calls == 1 else 'calls'} of {hooks}, ended as {outcome.status}."
     )
 
 

@@ -81,7 +81,7 @@ class Timeline:
     ) -> None:
         self.close()
 
-    def scenario_started(
+    def scenario_started(  # noqa: PLR0917 -- an outcome's fields in its order, as the command line has them
         self,
         name: str,
         description: str,

@@ -47,6 +47,7 @@ from rehearsal.runtime.warm import WarmFunctions
 
 START_SECONDS = 10
 LOG_SECONDS = 2
+END_SECONDS = 5
 
 # What the emulator gives to bring an invocation home after the function's own time-out.
 GRACE_SECONDS = 20
@@ -309,10 +310,22 @@ def _end(process: subprocess.Popen[bytes], scratch: str) -> None:
     """End the emulator, the runtime it started in a group of its own, and what the function started."""
     process.kill()
     process.wait()
-    for other in Path("/proc").glob("[0-9]*"):
+    deadline = time.monotonic() + END_SECONDS
+    # Until none is left: one that is being killed may have just started another.
+    while (left := _marked(scratch)) and time.monotonic() < deadline:
+        for pid in left:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+        time.sleep(0.001)
+
+
+def _marked(scratch: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
-            if f"{_MARK}={scratch}\0".encode() in (other / "environ").read_bytes():
-                os.kill(int(other.name), signal.SIGKILL)
+            if f"{_MARK}={scratch}\0".encode() in (entry / "environ").read_bytes():
+                found.append(int(entry.name))
+    return found
 
 
 def main() -> int:

@@ -1,0 +1,8 @@
+"""``make benchmark``: everything that is measured, one after the other."""
+
+import subprocess
+import sys
+
+MODULES = ("benchmarks.rehearsal", "benchmarks.cold_start")
+
+sys.exit(max([subprocess.run([sys.executable, "-m", module]).returncode for module in MODULES]))

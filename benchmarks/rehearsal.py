@@ -1,0 +1,115 @@
+"""How long rehearsals take, and whether many runs are the same and stay small.
+
+    python -m benchmarks.rehearsal [--repeat 1000]
+
+Whole processes, as a user starts them; set-up (`uv sync`) aside.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+LINEAR_AT_ONCE = """\
+description: 3 % steps with bakes of 24 hours, a hook at every stage that answers at once
+strategy: {type: LINEAR, stepPercent: 3, stepBakeTimeInMinutes: 1440}
+hooks:
+  - hook: scripted
+    stages: [RECONCILE_SERVICE, PRE_SCALE_UP, POST_SCALE_UP, TEST_TRAFFIC_SHIFT, POST_TEST_TRAFFIC_SHIFT,
+             PRE_PRODUCTION_TRAFFIC_SHIFT, PRODUCTION_TRAFFIC_SHIFT, POST_PRODUCTION_TRAFFIC_SHIFT]
+    replies: [{hookStatus: SUCCEEDED}]
+expect: {status: SUCCESSFUL}
+"""
+LINEAR_APPROVED = """\
+description: the same with an approval at each step, decided after ten minutes
+strategy: {type: LINEAR, stepPercent: 3, stepBakeTimeInMinutes: 1440}
+hooks:
+  - hook: manual_approval
+    stages: [PRE_PRODUCTION_TRAFFIC_SHIFT]
+actors:
+  - approver: {each: true, after: 10m}
+expect: {status: SUCCESSFUL}
+"""
+UNDECIDED = """\
+description: nobody decides for a whole day
+hooks:
+  - hook: manual_approval
+    stages: [POST_TEST_TRAFFIC_SHIFT]
+    hookDetails: {expiresAfterMinutes: 1439}
+expect: {status: ROLLBACK_SUCCESSFUL}
+"""
+
+
+def main() -> int:
+    """Measure and print one line each; returns 1 when a bound is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--repeat", type=int, default=1000, metavar="N")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        held = [
+            measured("the tour", [], 30, folder),
+            measured("LINEAR 3 %, 24-hour bakes, hooks at every stage", [scenario(folder, LINEAR_AT_ONCE)], 2, folder),
+            measured("LINEAR 3 %, an approval at each step", [scenario(folder, LINEAR_APPROVED)], 10, folder),
+            measured(f"--repeat {options.repeat}, with an approval", ["01-approved", "--repeat", str(options.repeat)], 120),
+            same(folder),
+            polls(folder),
+        ]
+    return 0 if all(held) else 1
+
+
+def scenario(folder: str, text: str) -> str:
+    file = Path(folder) / f"{abs(hash(text))}.yaml"
+    file.write_text(text)
+    return str(file)
+
+
+def measured(name: str, arguments: list[str], at_most: float, json_to: str | None = None) -> bool:
+    """Run `rehearse`, print how long it took, and tell whether it ended well and in time."""
+    extra = ["--json", f"{json_to}/outcomes.json"] if json_to else []
+    started = time.perf_counter()
+    code = rehearse([*arguments, *extra])
+    seconds = time.perf_counter() - started
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    held = code == 0 and seconds <= at_most
+    print(f"{name}: {seconds:.1f} s (at most {at_most} s), largest process so far {peak:.0f} MB{'' if held else '  MISSED'}")
+    return held
+
+
+def same(folder: str) -> bool:
+    """Run the tour twice with one seed and compare every byte."""
+    files = [Path(folder) / f"{run}.json" for run in ("one", "other")]
+    for file in files:
+        rehearse(["--seed", "7", "--json", str(file)])
+    equal = files[0].read_bytes() == files[1].read_bytes()
+    print(f"the tour twice with one seed: {'the same' if equal else 'NOT the same'} {files[0].stat().st_size} bytes")
+    return equal
+
+
+def polls(folder: str) -> bool:
+    """Count how often a hook is called that waits for a whole day."""
+    file = Path(folder) / "polls.json"
+    rehearse([scenario(folder, UNDECIDED), "--json", str(file)])
+    (outcome,) = json.loads(file.read_text())
+    calls = [one for one in outcome["happenings"] if one["kind"] == "call"]
+    delays = [one["callback_seconds"] for one in calls if one["callback_seconds"]]
+    first_hour = max(delay for one, delay in zip(calls, delays, strict=False) if one["at"] - calls[0]["at"] < 3600)
+    held = len(calls) <= 600 and first_hour <= 30 and max(delays) <= 180
+    print(
+        f"a day without a decision: {len(calls)} calls (at most 600; ECS's default delay makes 2,880), "
+        f"longest delay {first_hour} s in the first hour (at most 30), {max(delays)} s later (at most 180)"
+    )
+    return held
+
+
+def rehearse(arguments: list[str]) -> int:
+    command = [sys.executable, "-m", "rehearsal", *arguments]
+    return subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "random"}).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,3 @@
+import { wait } from "./reply.mjs";
+
+export const handler = async () => wait();

@@ -1,0 +1,1 @@
+export const wait = () => ({ hookStatus: "IN_PROGRESS", callBackDelaySeconds: 60 });
