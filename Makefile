@@ -25,7 +25,7 @@ setup: .venv/.synced
 	@echo "fetching uv" >&2
 	@python3 -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv==0.13.9
 .venv/.synced: uv.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
-	@$(UV) sync --frozen --quiet
+	@$(UV) sync --frozen --quiet --compile-bytecode
 	@touch $@
 
 rehearse: setup

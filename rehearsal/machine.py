@@ -48,6 +48,10 @@ SHIFT_SECONDS = 5.0
 CLEAN_UP_SECONDS = 60.0
 STOP_SECONDS = 5.0
 
+# From the other states a deployment is on its way to an end already.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/stop-service-deployment.html
+_STOPPABLE = {Status.PENDING, Status.IN_PROGRESS}
+
 
 @dataclass(frozen=True, slots=True)
 class TurnBack:
@@ -121,7 +125,7 @@ class StageMachine:
 
     def turn_back(self, cause: TurnBack) -> bool:
         """Interrupt the walk forward; tell whether there was still something to interrupt."""
-        if not self.process.is_alive or self._rolling_back or self.deployment.status.ended:
+        if not self.process.is_alive or self._rolling_back or self._stopping not in {None, cause}:
             return False
         self._rolling_back = True
         self.process.interrupt(cause)
@@ -132,14 +136,14 @@ class StageMachine:
         if self.deployment.status not in _STOPPABLE:
             return
         if stop_type == "ABORT":
-            self.env.process(self._request_end(TurnBack(reasons.ABORTED_BY_USER, abort=True)))
-            return
-        self._status(Status.ROLLBACK_REQUESTED)
-        self.env.process(self._later(STOP_SECONDS, TurnBack(reasons.STOPPED_BY_USER)))
+            self._request_end(TurnBack(reasons.ABORTED_BY_USER, abort=True))
+        else:
+            self._status(Status.ROLLBACK_REQUESTED)
+            self.env.process(self._later(STOP_SECONDS, TurnBack(reasons.STOPPED_BY_USER)))
 
     def supersede(self) -> simpy.Process:
         """End this deployment because a newer one starts; the process returned ends when it has ended."""
-        return self.env.process(self._request_end(TurnBack(reasons.SUPERSEDED, superseded=True)))
+        return self._request_end(TurnBack(reasons.SUPERSEDED, superseded=True))
 
     def sound_alarm(self, names: str) -> bool:
         """Let CloudWatch alarms of this deployment go off; tell whether it was still listening."""
@@ -148,7 +152,7 @@ class StageMachine:
         if not alarms or alarms["status"] != "MONITORING" or self.deployment.status is Status.PENDING:
             return False
         triggered = [name for name in names.split(", ") if name in alarms["alarmNames"]]
-        if not triggered or self._stopping:
+        if not triggered:
             return False
         alarms.update(status="TRIGGERED", triggeredAlarmNames=triggered)
         return self.turn_back(TurnBack(reasons.alarm(", ".join(triggered))))
@@ -157,12 +161,12 @@ class StageMachine:
         """Pass the answer to a PAUSE hook on."""
         self.poller.answer(run, action)
 
-    def _request_end(self, cause: TurnBack) -> Process:
-        # A deployment that is already rolling back, or asked to, does so to its end.
+    def _request_end(self, cause: TurnBack) -> simpy.Process:
+        # A deployment that is already rolling back, or was asked to, does so to its end.
         if self.deployment.status in _STOPPABLE:
             self._stopping = cause
             self._status(Status.STOP_REQUESTED)
-        yield from self._later(STOP_SECONDS, cause)
+        return self.env.process(self._later(STOP_SECONDS, cause))
 
     def _later(self, delay: float, cause: TurnBack) -> Process:
         yield self.env.timeout(delay)
@@ -173,10 +177,18 @@ class StageMachine:
     def _run(self) -> Process:
         try:
             yield from self._forward()
-            self._end(Status.SUCCESSFUL, None)
+            self._rolling_back = True
+            # From STOP_REQUESTED there is one way only.
+            if self._stopping:
+                yield from self._stop(self._stopping)
+            else:
+                self._end(Status.SUCCESSFUL, None)
         except _Failed as failure:
             self._rolling_back = True
-            yield from self._backward(str(failure))
+            if self._stopping:
+                yield from self._stop(self._stopping)
+            else:
+                yield from self._backward(str(failure))
         except simpy.Interrupt as interruption:
             cause = interruption.cause
             assert isinstance(cause, TurnBack)
@@ -190,6 +202,11 @@ class StageMachine:
     def _forward(self) -> Process:
         deployment, rolling = self.deployment, self.plan.strategy.type == "ROLLING"
         self._status(Status.PENDING)
+        if not rolling:
+            blue = 100.0 if self.blue else 0.0
+            self.saw(
+                WeightsChanged(at=self.env.now, deployment=deployment.arn.id, route="production", green=0.0, blue=blue)
+            )
         yield self.env.timeout(START_SECONDS)
         deployment.started_at = self._time()
         # A request to stop may have come while the deployment was still pending.
@@ -304,6 +321,8 @@ class StageMachine:
             self._end(Status.ROLLBACK_FAILED, reasons.ROLLBACK_HOOK_FAILED)
             return
         yield self.env.timeout(SHIFT_SECONDS)
+        target = deployment.target
+        target.requested_task_count = target.running_task_count = target.pending_task_count = 0
         self._end(Status.ROLLBACK_SUCCESSFUL, reason)
 
     def _undo(self) -> Process:
@@ -314,11 +333,13 @@ class StageMachine:
             return
         calls = self._shifted or self.switches.rollback_before_shift == "fires-shift-hooks"
         for stage in stages:
+            route: Literal["test", "production"] = "test" if stage is Stage.TEST_TRAFFIC_SHIFT else "production"
             self._enter(stage, None, rollback=True)
-            if self._shifted:
-                self._weights("test" if stage is Stage.TEST_TRAFFIC_SHIFT else "production", 0.0)
+            if self.switches.shift_and_hook == "shift-first":
+                self._weights(route, 0.0)
             if calls:
                 yield from self._call_hooks(stage, None, rollback=True)
+            self._weights(route, 0.0)
 
     def _stop(self, cause: TurnBack) -> Process:
         """End without rolling back: superseded by a newer deployment, or aborted."""
@@ -366,8 +387,10 @@ class StageMachine:
         self.saw(StatusChanged(at=self.env.now, deployment=self.deployment.arn.id, status=status, reason=reason))
 
     def _end(self, status: Status, reason: str | None) -> None:
-        self.deployment.finished_at = self._time()
-        self.deployment.hook_runs.clear()
+        deployment = self.deployment
+        deployment.finished_at = self._time()
+        if deployment.alarms and deployment.alarms["status"] == "MONITORING":
+            deployment.alarms["status"] = "MONITORING_COMPLETE"
         self._status(status, reason)
 
     def _time(self) -> datetime:

@@ -144,7 +144,7 @@ class Poller:
             if called.answer in {"FAILED", "INVALID"}:
                 run.status = HookStatus.FAILED
                 return Verdict(reasons.hook_failed(stage, called.error or reasons.returned_failed(target)))
-            delay = float(called.callback_seconds or DEFAULT_CALLBACK_SECONDS)
+            delay = called.callback_seconds or DEFAULT_CALLBACK_SECONDS
             left = deadline - self.env.now
             yield self.env.timeout(min(delay, left))
             if delay >= left:
@@ -256,16 +256,21 @@ class Poller:
         as_float = self.switches.weights_type == "float"
         return {arn: float(weight) if as_float or weight % 1 else int(weight) for arn, weight in pairs}
 
-    def _scope(self, hook: LifecycleHook, stage: Stage, step: float | None) -> tuple[Any, ...]:
+    def _scope(
+        self, hook: LifecycleHook, stage: Stage, step: float | None, *, rollback: bool
+    ) -> tuple[Any, ...]:
+        if rollback and self.switches.hook_details_on_rollback == "config-only":
+            # What a rollback call returns itself is kept, like any stage's.
+            return (id(hook), stage, "rollback")
         if self.switches.hook_details_scope == "per-hook-entry":
             return (id(hook),)
+        if rollback:
+            # A rollback has no step of its own; it finds what the last one left.
+            step = max((kept[2] for kept in self.runtime_details if kept[:2] == (id(hook), stage)), default=None)
         return (id(hook), stage, step)
 
     def _details(self, hook: LifecycleHook, stage: Stage, step: float | None, *, rollback: bool) -> Any:
-        if rollback and self.switches.hook_details_on_rollback == "config-only":
-            # What a rollback call returns itself is kept, like any stage's.
-            return self.runtime_details.get((id(hook), stage, "rollback"), hook.details)
-        return self.runtime_details.get(self._scope(hook, stage, step), hook.details)
+        return self.runtime_details.get(self._scope(hook, stage, step, rollback=rollback), hook.details)
 
     def _remember(
         self, hook: LifecycleHook, stage: Stage, step: float | None, returned: Any, *, rollback: bool
@@ -276,10 +281,7 @@ class Poller:
         if isinstance(known, str):
             known = _object(known)
         merged = returned if self.switches.merge == "replace" else {**(known or {}), **returned}
-        scope: tuple[Any, ...] = self._scope(hook, stage, step)
-        if rollback and self.switches.hook_details_on_rollback == "config-only":
-            scope = (id(hook), stage, "rollback")
-        self.runtime_details[scope] = merged
+        self.runtime_details[self._scope(hook, stage, step, rollback=rollback)] = merged
 
     def _execution(self, hook: LifecycleHook, stage: Stage, step: float | None, *, rollback: bool) -> str:
         if self.switches.execution_id == "new-per-invocation":

@@ -8,6 +8,7 @@ _ROLLED_BACK = "Service deployment rolled back because"
 NO_CANDIDATE = "No rollback candidate was found to run the rollback."
 CIRCUIT_BREAKER = f"{_ROLLED_BACK} the circuit breaker threshold was exceeded."
 STOPPED_BY_USER = "[Service deployment rolled back because StopServiceDeployment was called.]"
+ABORTED_BY_USER = "[Service deployment stopped because StopServiceDeployment was called.]"
 SUPERSEDED = "[Service deployment stopped because a newer deployment of the service started.]"
 ROLLBACK_HOOK_FAILED = "[Rollback failed.]"
 

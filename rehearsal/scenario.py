@@ -18,12 +18,15 @@ Every key is checked; one that is unknown is named with its file, line and neare
 """
 
 import difflib
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
+from rehearsal import functions
 from rehearsal.document import Document, DocumentError, Path_
 from rehearsal.durations import Duration
 from rehearsal.machine import Exposure
@@ -107,7 +110,7 @@ class Scenario(_Part):
     strategy: Strategy = Strategy()
     alarms: tuple[str, ...] = Field((), description="CloudWatch alarms that roll the deployment back")
     hooks: tuple[HookEntry, ...] = ()
-    actors: tuple[dict[str, Any], ...] = Field((), description="each {kind: {...}}; see `rehearse list --actors`")
+    actors: tuple[dict[str, Any], ...] = Field((), description="each {kind: {...}}; see `rehearse list actors`")
     switches: Switches = Switches()
     expect: Expectation
 
@@ -138,33 +141,43 @@ class Scenario(_Part):
             scenario = cls.model_validate({"name": Path(file).stem, **document.data})
         except ValidationError as error:
             raise _pointed(document, cls, error) from error
-        from rehearsal.actors import actor_of  # noqa: PLC0415  # actors know scenarios' durations
+        from rehearsal.actors import actor_of, kinds  # noqa: PLC0415  # actors know scenarios' durations
 
+        known = ("pause", "scripted", *functions.hooks(functions.deployed()))
+        for index, hook in enumerate(scenario.hooks):
+            if hook.hook not in known:
+                raise document.error(("hooks", index, "hook"), f"unknown hook {hook.hook!r}{_nearest(hook.hook, known)}")
         for index, entry in enumerate(scenario.actors):
             try:
                 actor_of(entry)
             except ValidationError as error:
                 kind = next(iter(entry))
-                raise _pointed(document, type(error), error, ("actors", index, kind)) from error
+                raise _pointed(document, kinds()[kind], error, ("actors", index, kind)) from error
             except ValueError as error:
                 raise document.error(("actors", index), str(error)) from error
         return scenario
 
     def lifecycle_hooks(self, account: str, region: str) -> tuple[LifecycleHook, ...]:
-        """Return the hooks as ECS has them."""
-        return tuple(
-            LifecycleHook(
-                name=entry.hook,
-                stages=entry.stages,
-                target_type="PAUSE" if entry.hook == "pause" else "AWS_LAMBDA",
-                target_arn=None if entry.hook == "pause" else f"arn:aws:lambda:{region}:{account}:function:{entry.hook}",
-                role_arn=None if entry.hook == "pause" else f"arn:aws:iam::{account}:role/hook-invocation",
-                details=entry.hook_details,
-                timeout_minutes=entry.timeout_in_minutes,
-                timeout_action=entry.action,
+        """Return the hooks as ECS has them; the second of the same name is ``name-2``."""
+        seen: Counter[str] = Counter()
+        hooks = []
+        for entry in self.hooks:
+            seen[entry.hook] += 1
+            name = entry.hook if seen[entry.hook] == 1 else f"{entry.hook}-{seen[entry.hook]}"
+            pause = entry.hook == "pause"
+            hooks.append(
+                LifecycleHook(
+                    name=name,
+                    stages=entry.stages,
+                    target_type="PAUSE" if pause else "AWS_LAMBDA",
+                    target_arn=None if pause else f"arn:aws:lambda:{region}:{account}:function:{name}",
+                    role_arn=None if pause else f"arn:aws:iam::{account}:role/hook-invocation",
+                    details=entry.hook_details,
+                    timeout_minutes=entry.timeout_in_minutes,
+                    timeout_action=entry.action,
+                )
             )
-            for entry in self.hooks
-        )
+        return tuple(hooks)
 
 
 def built_in() -> dict[str, Path]:
@@ -178,25 +191,36 @@ def find(name: str) -> Path:
         return Path(name)
     known = built_in()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        raise DocumentError(f"{name}: no such scenario" + (f", did you mean {near[0]}?" if near else ""))
+        raise DocumentError(f"{name}: no such scenario{_nearest(name, known)}")
     return known[name]
 
 
-def _pointed(document: Document, model: Any, error: ValidationError, above: Path_ = ()) -> DocumentError:
-    found = error.errors(include_url=False, include_context=False)[0]
-    path: Path_ = (*above, *(part for part in found["loc"] if isinstance(part, str | int)))
-    message = found["msg"][:1].lower() + found["msg"][1:]
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, sorted(known), n=1)
+    return f", did you mean {near[0]!r}?" if near else ""
+
+
+def _pointed(document: Document, model: type[BaseModel], error: ValidationError, above: Path_ = ()) -> DocumentError:
+    """Say in one line what is wrong in *document*; *model* is of what stands at *above*."""
+    errors = error.errors(include_url=False, include_context=False)
+    # A key that is missing may be the one that is misspelt.
+    found = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
+    inner: Path_ = tuple(part for part in found["loc"] if isinstance(part, str | int))
+    path: Path_ = (*above, *inner)
+    message = found["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:]
     if found["type"] == "extra_forbidden":
-        valid = sorted(_keys(model, path[:-1])) if isinstance(model, type) else []
-        near = difflib.get_close_matches(str(path[-1]), valid, n=1)
-        message = "unknown key" + (f", did you mean {near[0]!r}?" if near else "")
+        message = "unknown key" + _nearest(str(path[-1]), _keys(model, inner[:-1]))
     elif "input" in found and not isinstance(found["input"], dict | list):
         message += f", got {found['input']!r}"
+    if found["type"] != "missing":
+        # pydantic also names the branch of a union it was on, which the file knows nothing of.
+        while path not in document.lines:
+            path = path[:-1]
     return document.error(path, message)
 
 
-def _keys(model: Any, path: Path_) -> list[str]:
+def _keys(model: type[BaseModel], path: Path_) -> list[str]:
     """Return the valid keys of the object at *path* of a model."""
     for part in path:
         if isinstance(part, int):
@@ -205,7 +229,8 @@ def _keys(model: Any, path: Path_) -> list[str]:
         if info is None:
             return []
         candidates = [info.annotation, *getattr(info.annotation, "__args__", ())]
-        model = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
-        if model is None:
+        below = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
+        if below is None:
             return []
+        model = below
     return [info.alias or name for name, info in model.model_fields.items()]

@@ -44,7 +44,6 @@ class DeployedService:
         self.rng = rng
         self.arn = ServiceArn("aws", region, account, scenario.service.cluster, scenario.service.name)
         self._register = register_task_definition
-        self._colour = 0
         self.active: list[ServiceRevision] = []
         """Revisions with tasks, the serving one last."""
 
@@ -89,14 +88,16 @@ class DeployedService:
             resolve=lambda _: self._start(green),
         )
 
-    def ended(self, plan: Plan, *, successful: bool, stopped: bool) -> None:
+    def ended(self, plan: Plan, *, successful: bool) -> None:
         """Take note of which revisions run on after a deployment has ended."""
-        green = self.plane.revisions[str(plan.deployment.target.arn)]
-        if successful:
-            self.active = [green]
-        elif stopped and plan.deployment.target.running_task_count:
-            # A superseded deployment leaves its tasks to the next one's RECONCILE_SERVICE.
-            self.active.insert(0, green)
+        target = plan.deployment.target
+        green = self.plane.revisions[str(target.arn)]
+        if successful or not self.active:
+            self.active = [green] if successful else []
+        elif target.running_task_count:
+            # Superseded, or not rolled back: its tasks are left to the next deployment's RECONCILE_SERVICE.
+            serves = (target.production_weight or 0.0) > 50
+            self.active.insert(len(self.active) if serves else 0, green)
 
     def _summary(self, revision: ServiceRevision, *, serving: bool) -> RevisionSummary:
         if self.scenario.strategy.type == "ROLLING":
@@ -140,18 +141,18 @@ class DeployedService:
         for image in revision.container_images:
             image.image_digest = _digest(image.image)
         balancers = revision.load_balancers
+        serving = self.active[-1].resolved_load_balancers if self.active else None
+        taken = {balancer["targetGroupArn"] for balancer in serving or []}
         revision.resolved_load_balancers = [
             {
-                "targetGroupArn": (
-                    balancer["targetGroupArn"],
-                    balancer["advancedConfiguration"]["alternateTargetGroupArn"],
-                )[self._colour % 2],
+                "targetGroupArn": balancer["advancedConfiguration"]["alternateTargetGroupArn"]
+                if balancer["targetGroupArn"] in taken
+                else balancer["targetGroupArn"],
                 "productionListenerRule": balancer["advancedConfiguration"]["productionListenerRule"],
             }
             for balancer in balancers
             if "advancedConfiguration" in balancer
         ]
-        self._colour += 1
 
     def _configuration(self, hooks: tuple[LifecycleHook, ...]) -> JsonObject:
         configuration = self.scenario.strategy.describe()

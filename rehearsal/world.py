@@ -156,7 +156,9 @@ class World:
         self.cloud.control_plane.on_continue = self._continue
         self.hooks = scenario.lifecycle_hooks(ACCOUNT, REGION)
         self._targets: dict[str, Target] = {
-            entry.hook: self._target(entry) for entry in scenario.hooks if entry.hook != "pause"
+            hook.name: self._target(entry)
+            for hook, entry in zip(self.hooks, scenario.hooks, strict=True)
+            if entry.hook != "pause"
         }
         self.machines: list[StageMachine] = []
         self._plans: list[Plan] = []
@@ -259,7 +261,7 @@ class World:
 
     def _note_end(self, machine: StageMachine, plan: Plan) -> Process:
         status = yield machine.ended
-        self.deployed.ended(plan, successful=status == "SUCCESSFUL", stopped=status == "STOPPED")
+        self.deployed.ended(plan, successful=status == "SUCCESSFUL")
 
     def _see(self, happening: Happening) -> None:
         self.happenings.append(happening)

@@ -1,5 +1,6 @@
 """A person at the ECS API: stops a deployment, answers PAUSE hooks, or starts a newer deployment."""
 
+import itertools
 from typing import Literal
 
 from botocore.exceptions import ClientError
@@ -10,6 +11,7 @@ from rehearsal.durations import Duration
 from rehearsal.outcome import Happening, PauseChanged
 from rehearsal.timing import Process
 from rehearsal.world import World
+from shared.lifecycle import ServiceDeploymentArn
 
 
 @actor("stop")
@@ -40,20 +42,25 @@ class Continue(Actor):
     times: int = Field(100, ge=1, description="how many hooks to answer before leaving")
 
     def run(self, world: World) -> Process:
-        yield world.env.timeout(0)
+        waiting = itertools.count(1)
 
         def listen(happening: Happening) -> None:
-            if isinstance(happening, PauseChanged) and happening.status == "AWAITING_ACTION":
-                world.env.process(self._answer(world, happening.hook_id))
+            if (
+                isinstance(happening, PauseChanged)
+                and happening.status == "AWAITING_ACTION"
+                and next(waiting) <= self.times
+            ):
+                world.env.process(self._answer(world, world.machine.deployment.arn, happening.hook_id))
 
         world.listeners.append(listen)
+        yield world.env.timeout(0)
 
-    def _answer(self, world: World, hook_id: str) -> Process:
+    def _answer(self, world: World, deployment: ServiceDeploymentArn, hook_id: str) -> Process:
         yield world.env.timeout(self.after)
         ecs = world.client("ecs", role="operator", session="oscar")
         try:
             ecs.continue_service_deployment(
-                serviceDeploymentArn=str(world.machine.deployment.arn), hookId=hook_id, action=self.action
+                serviceDeploymentArn=str(deployment), hookId=hook_id, action=self.action
             )
             world.spoke("oscar", f"answers {self.action} to the pause hook")
         except ClientError as error:

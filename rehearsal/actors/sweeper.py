@@ -18,4 +18,7 @@ class Sweeper(Actor):
         yield world.machine.ended
         yield world.env.timeout(self.after)
         swept = world.invoke_sweeper()
-        world.spoke("sweeper", f"closes {swept['closed']} and removes {swept['removed']} requests")
+        if swept is None:
+            world.spoke("sweeper", "fails; its log says why")
+        else:
+            world.spoke("sweeper", f"closes {swept['closed']} and removes {swept['removed']} requests")

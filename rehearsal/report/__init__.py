@@ -1,10 +1,10 @@
-"""What a rehearsal shows: a timeline in the terminal, one HTML page, a picture for the README.
+"""What a rehearsal shows, made of :class:`rehearsal.outcome.Outcome` and nothing else.
 
-All of it is made of :class:`rehearsal.outcome.Outcome` and nothing else.
+===========================================================  ================================
+``timeline.Timeline(console)``                               live, in a terminal or as plain text
+``page.write_page(outcomes, file)``                          one self-contained HTML page
+``terminal_picture.write_terminal_picture(outcomes, file)``  the terminal as SVG, for the README
+===========================================================  ================================
+
+Nothing is imported here: a rehearsal that writes no page need not wait for a template engine.
 """
-
-from rehearsal.report.page import write_page
-from rehearsal.report.terminal_picture import write_terminal_picture
-from rehearsal.report.timeline import Timeline
-
-__all__ = ["Timeline", "write_page", "write_terminal_picture"]

@@ -165,7 +165,7 @@ def test_parameters_change_what_is_checked() -> None:
         ),
         (
             "Resources:\n  A: {Type: T, Metadata: 2001-13-45}\n",
-            ":1: a value that YAML can't read (ValueError)",
+            ":2: not a value YAML can read",
         ),
     ],
 )
