@@ -1,8 +1,9 @@
 """Who answered, as AWS recorded it, and whether that counts.
 
 ``LastModifiedUser`` of a parameter version is the ARN of the caller: of a user
-(``arn:aws:iam::ACCOUNT:user/alice``) or of a role's session
-(``arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION``).
+(``arn:aws:iam::ACCOUNT:user/alice``), of a role's session
+(``arn:aws:sts::ACCOUNT:assumed-role/ROLE/SESSION``) or of a federated user
+(``arn:aws:sts::ACCOUNT:federated-user/NAME``). Session and name are the caller's own choice.
 Source: https://docs.aws.amazon.com/systems-manager/latest/APIReference/API_ParameterHistory.html
 """
 
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 _ROLE = re.compile(r"arn:(?P<partition>[^:]+):iam::(?P<account>[^:]*):role/(?:.*/)?(?P<name>[^/]+)")
 _ROLE_OF_SESSIONS = re.compile(r"arn:[^:]+:sts::[^:]*:assumed-role/[^/]+")
-_SESSION = re.compile(r"(?P<role>arn:[^:]+:sts::\d+:assumed-role/[^/]+)/[^/]+")
+_SESSION = re.compile(r"(?P<role>arn:[^:]+:sts::\d+:(?:assumed-role/[^/]+|federated-user))/(?P<name>[^/]+)")
 _IDENTITY = re.compile(r"arn:[^:]+:(?:iam|sts)::\d+:\S+")
 
 
@@ -64,5 +65,11 @@ class Electorate:
         return None
 
     def voter(self, identity: str) -> str:
-        """Return what counts as one voice: a user, a personal session, or a whole role."""
-        return identity if matches_any(identity, self.personal_sessions) else _principal(identity)
+        """Return what counts as one voice: a user, a person by the name of the session, or a whole role.
+
+        Somebody with two roles (two permission sets, say) has one name, and one voice.
+        """
+        session = _SESSION.fullmatch(identity)
+        if session and matches_any(identity, self.personal_sessions):
+            return session["name"]
+        return _principal(identity)

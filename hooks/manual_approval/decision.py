@@ -68,7 +68,7 @@ def decide(history: Sequence[Version], asked: Version, hook: str, rules: Rules, 
             remarks.append(f"version {version.number} by {version.by}: not understood; write APPROVED or REJECTED")
         if statement.kind not in {Kind.APPROVED, Kind.REJECTED}:
             continue
-        if version.at > expires_at:
+        if version.at >= expires_at:
             remarks.append(f"version {version.number} by {version.by}: came after the request had expired")
             continue
         if objection := rules.electorate.objection(version.by):

@@ -44,7 +44,7 @@ def replay(inputs: Mapping[str, Any]) -> Result:
     asked = next(version for version in history if version.number == inputs["asked"])
     rules = inputs["rules"]
     electorate = rules["electorate"]
-    return answer(
+    result = answer(
         decide(
             history,
             asked,
@@ -64,6 +64,7 @@ def replay(inputs: Mapping[str, Any]) -> Result:
         rules["on_expiry"],
         Wait("", inputs["delay"]),
     )
+    return _observed(result) if inputs["observe"] else result
 
 
 # POST_TEST_TRAFFIC_SHIFT: green is up and can be tried. PRE_PRODUCTION_TRAFFIC_SHIFT: before each step.
@@ -83,14 +84,31 @@ def handler(call: ApprovalCall) -> Result:
     prefix = call.environment.get(PREFIX_VARIABLE, "")
     if not prefix.startswith("/"):
         raise Misconfigured(f"the function's environment variable {PREFIX_VARIABLE} must name a path, such as /approvals")
-    store = ParameterStore(parameter_name(prefix, call.event))
+    _check_step(call)
+    result = _proceeding(call, ParameterStore(parameter_name(prefix, call.event)))
+    return _observed(result) if settings.mode == "observe" else result
+
+
+def _check_step(call: ApprovalCall) -> None:
+    """Refuse where steps can't be told apart: what approves one would approve all that follow."""
+    if call.event.stage is Stage.PRE_PRODUCTION_TRAFFIC_SHIFT and not call.event.step:
+        strategy = call.deployment.strategy
+        if strategy in {"CANARY", "LINEAR"}:
+            raise Misconfigured(
+                f"productionTrafficWeights does not have green, so the steps of this {strategy} deployment "
+                "can't be told apart; ask once, at POST_TEST_TRAFFIC_SHIFT"
+            )
+
+
+def _proceeding(call: ApprovalCall, store: ParameterStore) -> Result:
+    """Take the proceeding one look further."""
     if nothing_new := _unchanged(call, store):
-        return _observed(call, nothing_new)
+        return nothing_new
     hook = own_identity()
     history = store.history()
     asked = _request(call, history, hook)
     if asked is None:
-        return _observed(call, _ask(call, store, history))
+        return _ask(call, store, history)
     rules = _rules(call)
     finding = decide(history, asked, hook, rules, call.now)
     for remark in finding.remarks:
@@ -101,7 +119,7 @@ def handler(call: ApprovalCall) -> Result:
     result = answer(finding, rules.on_expiry, waiting)
     if not isinstance(result, Wait):
         _close(call, store, finding, history, hook)
-    return _observed(call, result)
+    return result
 
 
 def answer(finding: Finding, on_expiry: str, waiting: Wait) -> Result:
@@ -219,9 +237,9 @@ def _close(
         logger.warning(f"{store.name}: settled but not marked as closed: {error}")
 
 
-def _observed(call: ApprovalCall, result: Result) -> Result:
+def _observed(result: Result) -> Result:
     """Keep an observed deployment from waiting for people: it is asked for and recorded, not held."""
-    if call.settings.mode == "observe" and isinstance(result, Wait):
+    if isinstance(result, Wait):
         return Proceed(f"observe mode: would have waited {result.reason}")
     return result
 
@@ -250,6 +268,7 @@ def _inputs(
         "hook": hook,
         "rules": {**asdict(rules), "expires_after": rules.expires_after.total_seconds()},
         "now": _exact(call.now),
+        "observe": call.settings.mode == "observe",
         "delay": _wait(call, asked.at, finding.expires_at, 0, announced=True).after_seconds,
     }
 

@@ -82,7 +82,7 @@ def read(text: str) -> Statement:
     if word in {Kind.APPROVED, Kind.REJECTED}:
         return Statement(Kind(word))
     try:
-        document = json.loads(text)
+        document = json.loads(text, object_pairs_hook=_each_key_once)
     except (ValueError, RecursionError):
         return Statement(Kind.NOT_UNDERSTOOD)
     if not isinstance(document, dict):
@@ -93,10 +93,23 @@ def read(text: str) -> Statement:
     comment = next((value for key, value in document.items() if key.casefold() == "comment"), "")
     return Statement(
         Kind(word),
-        str(comment)[:MAX_COMMENT_CHARACTERS],
+        _speakable(str(comment)[:MAX_COMMENT_CHARACTERS]),
         deployment=str(document.get("deployment", "")),
         stage=str(document.get("stage", "")),
     )
+
+
+def _each_key_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    # Readers of JSON differ on which of two equal keys holds; an answer must not depend on it.
+    document = dict(pairs)
+    if len(document) < len(pairs):
+        raise ValueError("a key stands there twice")
+    return document
+
+
+def _speakable(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON can spell and no log, record or message can hold."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def is_request_for(version: Version, event: LifecycleEvent) -> bool:
@@ -147,7 +160,7 @@ def write_request(
 
 def write_closing(outcome: str, *, by: Sequence[str], comment: str, now: datetime) -> str:
     """Write the last version: what came of the request. It can't be read as an answer."""
-    document = {
+    document: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
         "state": Kind.CLOSED,
         "outcome": outcome,
@@ -155,7 +168,12 @@ def write_closing(outcome: str, *, by: Sequence[str], comment: str, now: datetim
         "by": list(by)[:10],
         "comment": comment[:MAX_COMMENT_CHARACTERS],
     }
-    return _readable(document)
+    while len(text := _readable(document).encode()) > MAX_VALUE_BYTES:
+        # The record and the version that is being closed hold all of it.
+        document["comment"] = document["comment"][:-50]
+        if not document["comment"]:
+            document["by"] = document["by"][:-1]
+    return text.decode()
 
 
 def _question(event: LifecycleEvent) -> str:

@@ -42,7 +42,7 @@ class Request:
 
     name: str
     deployment: str
-    """ARN; empty where the name is not that of a request."""
+    """ARN."""
     changed_at: datetime
     closed: bool
 
@@ -56,7 +56,7 @@ def handler(_event: object, context: Any) -> dict[str, Any]:
     for batch in batched((request.name for request in old), PARAMETERS_PER_CALL, strict=False):
         with translated("ssm:DeleteParameters", ", ".join(batch)):
             client("ssm").delete_parameters(Names=list(batch))
-    open_ones = [request for request in requests if not request.closed and request.deployment and request not in old]
+    open_ones = [request for request in requests if not request.closed and request not in old]
     statuses = _statuses(request.deployment for request in open_ones)
     closed = [request for request in open_ones if _has_ended(request, statuses, now)]
     for request in closed:
@@ -98,12 +98,16 @@ def _requests(prefix: str, function_arn: str) -> Iterator[Request]:
             )
         for found in page["Parameters"]:
             parts = found["Name"].removeprefix(prefix).strip("/").split("/")
-            arn = ""
-            if len(parts) >= 3:  # cluster, service, deployment, and for a step its name
-                arn = str(ServiceDeploymentArn(partition, region, account, *parts[:3]))
+            # Cluster, service, deployment, and for a step its name.
+            arn = f"arn:{partition}:ecs:{region}:{account}:service-deployment/{'/'.join(parts[:3])}"
+            try:
+                deployment = ServiceDeploymentArn.parse(arn)
+            except Misconfigured:
+                # Not ours to remove, and one name that ECS can't read would fail the whole batch.
+                continue
             yield Request(
                 found["Name"],
-                arn,
+                str(deployment),
                 found["LastModifiedDate"].astimezone(UTC),
                 closed=read(found["Value"]).kind is Kind.CLOSED,
             )
