@@ -14,6 +14,9 @@ SHELL := /bin/bash
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .uv/bin/uv)
 RUN := $(UV) run --frozen --quiet
 
+# Empty is unset: compiling everything anew would cost each start a second.
+export PYTHONDONTWRITEBYTECODE :=
+
 include artifact/build.mk
 
 .PHONY: help rehearse test lint build benchmark coverage format setup

@@ -108,7 +108,7 @@ def polls(folder: str) -> bool:
 
 def rehearse(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "rehearsal", *arguments]
-    return subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONHASHSEED": "random"}).returncode
+    return subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""}).returncode
 
 
 if __name__ == "__main__":

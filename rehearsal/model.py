@@ -170,6 +170,8 @@ class ControlPlane:
         self.revisions: dict[str, ServiceRevision] = {}
         self.deployments: dict[str, ServiceDeployment] = {}
         """In order of creation."""
+        self.task_definitions: dict[str, JsonObject] = {}
+        """By ARN, as DescribeTaskDefinition shows them."""
         self.on_stop: Callable[[ServiceDeployment, str], None] = lambda *_: None
         """Called with the deployment and ``ROLLBACK`` or ``ABORT``."""
         self.on_continue: Callable[[ServiceDeployment, HookRun, str], None] = lambda *_: None

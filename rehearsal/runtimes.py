@@ -4,11 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Literal
 
-from rehearsal.aws.server import Server
 from rehearsal.document import DocumentError
 from rehearsal.functions import TEMPLATE
-from rehearsal.runtime.rie import Rie
-from rehearsal.runtime.sam_local import SamLocal
 from rehearsal.world import Rehearsal
 
 RuntimeName = Literal["in-process", "rie", "sam"]
@@ -23,11 +20,18 @@ def open_rehearsal(runtime: RuntimeName, clock: Clock) -> Iterator[Rehearsal]:
     if runtime != "in-process" and not (BUILD / "template.yaml").is_file():
         raise DocumentError(f"--lambda {runtime}: there are no artifacts yet; make them with `make build`")
     with Rehearsal(clock=clock) as rehearsal, contextlib.ExitStack() as stack:
+        if runtime == "in-process":
+            yield rehearsal
+            return
+        # Only here: a web server and the runtimes are more to load than most rehearsals are to run.
+        from rehearsal.aws.server import Server  # noqa: PLC0415
+        from rehearsal.runtime.rie import Rie  # noqa: PLC0415
+        from rehearsal.runtime.sam_local import SamLocal  # noqa: PLC0415
+
         if runtime == "rie":
             clock_file = rehearsal.share_clock().path if clock == "virtual" else None
             rehearsal.runtime = Rie(BUILD, clock_file=clock_file)
-        elif runtime == "sam":
+        else:
             rehearsal.runtime = SamLocal(BUILD)
-        if runtime != "in-process":
-            rehearsal.endpoint_url = stack.enter_context(Server(rehearsal.cloud)).url
+        rehearsal.endpoint_url = stack.enter_context(Server(rehearsal.cloud)).url
         yield rehearsal

@@ -3,7 +3,6 @@
 import hashlib
 import random
 import string
-from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from rehearsal.machine import Plan
@@ -15,6 +14,7 @@ from rehearsal.model import (
     RevisionSummary,
     ServiceDeployment,
     ServiceRevision,
+    Status,
 )
 from rehearsal.scenario import Scenario
 from rehearsal.switches import Switches
@@ -36,14 +36,13 @@ class DeployedService:
         region: str,
         switches: Switches,
         rng: random.Random,
-        register_task_definition: Callable[[str, dict[str, str]], str],
     ) -> None:
         self.scenario = scenario
         self.plane = plane
         self.switches = switches
         self.rng = rng
         self.arn = ServiceArn("aws", region, account, scenario.service.cluster, scenario.service.name)
-        self._register = register_task_definition
+        self._task_definitions = 40
         self.active: list[ServiceRevision] = []
         """Revisions with tasks, the serving one last."""
 
@@ -88,12 +87,14 @@ class DeployedService:
             resolve=lambda _: self._start(green),
         )
 
-    def ended(self, plan: Plan, *, successful: bool) -> None:
+    def ended(self, plan: Plan, status: Status) -> None:
         """Take note of which revisions run on after a deployment has ended."""
         target = plan.deployment.target
         green = self.plane.revisions[str(target.arn)]
-        if successful or not self.active:
-            self.active = [green] if successful else []
+        if status is Status.SUCCESSFUL:
+            self.active = [green]
+        elif status is Status.ROLLBACK_FAILED and not self.active:
+            pass  # a first deployment that is tried again is a first deployment again
         elif target.running_task_count:
             # Superseded, or not rolled back: its tasks are left to the next deployment's RECONCILE_SERVICE.
             serves = (target.production_weight or 0.0) > 50
@@ -121,7 +122,7 @@ class DeployedService:
                 arn.partition, arn.region, arn.account, arn.cluster, arn.service, identifier
             ),
             created_at=now,
-            task_definition=self._register(arn.service, images),
+            task_definition=self._task_definition(images),
             container_images=[
                 ContainerImage(
                     container_name=container,
@@ -135,6 +136,23 @@ class DeployedService:
         )
         self.plane.revisions[str(revision.arn)] = revision
         return revision
+
+    def _task_definition(self, images: dict[str, str]) -> str:
+        """Register the next revision of the service's task definition; returns its ARN."""
+        self._task_definitions += 1
+        family, number = self.arn.service, self._task_definitions
+        arn = f"arn:aws:ecs:{self.arn.region}:{self.arn.account}:task-definition/{family}:{number}"
+        self.plane.task_definitions[arn] = {
+            "taskDefinitionArn": arn,
+            "family": family,
+            "revision": number,
+            "status": "ACTIVE",
+            "containerDefinitions": [
+                {"name": container, "image": image, "memory": 256, "essential": True}
+                for container, image in images.items()
+            ],
+        }
+        return arn
 
     def _start(self, revision: ServiceRevision) -> None:
         """Tasks start: tags become digests, and the revision gets the target group that is free."""

@@ -25,7 +25,7 @@ from rehearsal.aws.faults import Faults
 from rehearsal.aws.identities import Identities
 from rehearsal.aws.resources import context_of, resources_of
 
-Operation = Callable[[Call], JsonObject]
+Operation = Callable[[Call], JsonObject | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +93,12 @@ class Door:
             if operation is None:
                 return None
             with self.lock:
-                return call.answer(self._run(operation, call))
+                result = self._run(operation, call)
+            return None if result is None else call.answer(result)
         except AwsError as error:
             return call.refuse(error)
 
-    def _run(self, operation: Operation, call: Call) -> JsonObject:
+    def _run(self, operation: Operation, call: Call) -> JsonObject | None:
         try:
             return operation(call)
         except AwsError:

@@ -24,7 +24,6 @@ from typing import Any
 from botocore.model import ListShape, Shape, StructureShape
 from botocore.utils import parse_to_aware_datetime
 from botocore.validate import ParamValidator
-from moto.ecs.models import ecs_backends
 
 from rehearsal.aws.call import AwsError, Call, JsonObject, operation_model
 from rehearsal.model import (
@@ -65,13 +64,13 @@ def invalid(message: str) -> AwsError:
 
 @dataclass(slots=True)
 class EcsDeployments:
-    """The five operations over one control plane."""
+    """The operations over one control plane."""
 
     control_plane: ControlPlane = field(default_factory=ControlPlane)
     switches: Switches = field(default_factory=Switches)
 
     @property
-    def operations(self) -> Mapping[str, Callable[[Call], JsonObject]]:
+    def operations(self) -> Mapping[str, Callable[[Call], JsonObject | None]]:
         """What is answered here, by operation."""
         return {
             "DescribeServiceDeployments": self.describe_deployments,
@@ -79,13 +78,20 @@ class EcsDeployments:
             "DescribeServiceRevisions": self.describe_revisions,
             "ContinueServiceDeployment": self.continue_deployment,
             "StopServiceDeployment": self.stop_deployment,
+            "DescribeTaskDefinition": self.describe_task_definition,
         }
 
-    def answer(self, call: Call) -> JsonObject:
-        """Answer a call, and make sure that ECS could have said so."""
+    def answer(self, call: Call) -> JsonObject | None:
+        """Answer a call, and make sure that ECS could have said so; ``None`` leaves it to moto."""
         result = self.operations[call.operation](call)
-        check_shape(call.operation, result)
+        if result is not None:
+            check_shape(call.operation, result)
         return result
+
+    def describe_task_definition(self, call: Call) -> JsonObject | None:
+        """Describe a task definition of a rehearsed service; any other is moto's."""
+        known = self.control_plane.task_definitions.get(str(call.parameters.get("taskDefinition")))
+        return None if known is None else {"taskDefinition": known, "tags": []}
 
     def describe_deployments(self, call: Call) -> JsonObject:
         """Describe up to 20 deployments by ARN."""
@@ -183,6 +189,9 @@ class EcsDeployments:
         service = ServiceArn("aws", call.region, call.account, cluster, name)
         if any(known.service == service for known in self.control_plane.deployments.values()):
             return service
+        # Only here: moto's ECS loads its EC2, which takes longer than most rehearsals.
+        from moto.ecs.models import ecs_backends  # noqa: PLC0415
+
         moto = ecs_backends[call.account][call.region]
         clusters = {known.service.cluster_arn for known in self.control_plane.deployments.values()}
         if service.cluster_arn not in clusters and cluster not in moto.clusters:
