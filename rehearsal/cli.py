@@ -87,6 +87,10 @@ def _rehearse(given: Sequence[str]) -> int:
     from rehearsal.report.timeline import Timeline
     from rehearsal.scenario import Scenario, built_in, find
 
+    for report in (options.json, options.html):
+        # Said before the runs, not after them.
+        if report and (report.is_dir() or not report.parent.is_dir()):
+            raise DocumentError(f"{report}: can't be written: {report.parent} is no folder, or it is one itself")
     files = [find(name) for name in options.scenarios] or list(built_in().values())
     scenarios = [Scenario.read(file) for file in files]
     switches = _switches(options.switch)
@@ -272,7 +276,8 @@ def _replay(given: Sequence[str]) -> int:
 
     from rehearsal.replay import replay
 
-    return AS_EXPECTED if all([replay(file, sys.stdout) for file in options.records]) else NOT_AS_EXPECTED
+    same = [replay(file, sys.stdout) for file in options.records]
+    return AS_EXPECTED if all(same) else NOT_AS_EXPECTED
 
 
 def _serve(given: Sequence[str]) -> int:

@@ -19,6 +19,7 @@ Sources: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/blue-green-
 deployment-type-linear.html, canary-deployment.html, service-deployment.html
 """
 
+import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -344,10 +345,8 @@ class StageMachine:
     def _stop(self, cause: TurnBack) -> Process:
         """End without rolling back: superseded by a newer deployment, or aborted."""
         if cause.superseded and self.switches.superseded == "shift-hooks-called" and self.deployment.sources:
-            try:
+            with contextlib.suppress(_Failed):  # the deployment is being stopped in any case
                 yield from self._undo()
-            except _Failed:
-                pass  # the deployment is being stopped in any case
         yield self.env.timeout(0)
         self.deployment.stopped_at = self._time()
         self._end(Status.STOPPED, cause.reason)

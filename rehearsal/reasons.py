@@ -14,7 +14,7 @@ ROLLBACK_HOOK_FAILED = "[Rollback failed.]"
 
 
 def hook_failed(stage: str, problem: str) -> str:
-    """A hook of *stage* failed; *problem* is one of the sentences below."""
+    """Say that a hook of *stage* failed; *problem* is one of the sentences below."""
     return f"{_ROLLED_BACK} {stage} lifecycle hook(s) failed. {problem}"
 
 

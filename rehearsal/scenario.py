@@ -147,6 +147,12 @@ class Scenario(_Part):
         for index, hook in enumerate(scenario.hooks):
             if hook.hook not in known:
                 raise document.error(("hooks", index, "hook"), f"unknown hook {hook.hook!r}{_nearest(hook.hook, known)}")
+        attached = [hook.name for hook in scenario.lifecycle_hooks("", "")]
+        for key in ("answers", "because", "calls_at_most", "calls_at_least"):
+            for name in getattr(scenario.expect, key):
+                if name not in attached:
+                    where = ("expect", to_camel(key), name)
+                    raise document.error(where, f"no such hook here{_nearest(name, attached)}")
         for index, entry in enumerate(scenario.actors):
             try:
                 actor_of(entry)
@@ -207,8 +213,10 @@ def _pointed(document: Document, model: type[BaseModel], error: ValidationError,
     found = next((one for one in errors if one["type"] == "extra_forbidden"), errors[0])
     inner: Path_ = tuple(part for part in found["loc"] if isinstance(part, str | int))
     path: Path_ = (*above, *inner)
+    # Our own errors begin as they should; pydantic's are sentences.
     message = found["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:]
+    if message == found["msg"]:
+        message = message[:1].lower() + message[1:]
     if found["type"] == "extra_forbidden":
         message = "unknown key" + _nearest(str(path[-1]), _keys(model, inner[:-1]))
     elif "input" in found and not isinstance(found["input"], dict | list):

@@ -72,7 +72,7 @@ class RealEnvironment(simpy.Environment):
         self._thread = threading.get_ident()
 
     @contextlib.contextmanager
-    def travelling(self, clock_file: "ClockFile | None" = None) -> Iterator[None]:
+    def travelling(self, _clock_file: "ClockFile | None" = None) -> Iterator[None]:
         """Do nothing: every process has this clock already."""
         yield
 

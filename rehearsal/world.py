@@ -196,9 +196,9 @@ class World:
 
     def supersede(self) -> Process:
         """Start a newer deployment of the service, as UpdateService does while one is under way."""
-        before = self.machine
-        if before.process.is_alive:
-            yield before.supersede()
+        # Of two that come at once, the later one supersedes the earlier.
+        while self.machine.process.is_alive:
+            yield self.machine.supersede()
         self._deploy()
 
     def invoke_sweeper(self) -> Any:

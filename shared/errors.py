@@ -14,13 +14,8 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    ConnectionError,
-    HTTPClientError,
-    NoCredentialsError,
-)
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
+from botocore.exceptions import ConnectionError as AwsConnectionError
 
 
 class HookError(Exception):
@@ -99,7 +94,7 @@ def translated(action: str, resource: object) -> Iterator[None]:
         raise _from_client_error(error, action, resource) from error
     except NoCredentialsError as error:
         raise Misconfigured(f"{action} on {resource}: the function has no credentials") from error
-    except (ConnectionError, HTTPClientError) as error:
+    except (AwsConnectionError, HTTPClientError) as error:
         raise Transient(f"{action} on {resource}: {type(error).__name__}") from error
     except BotoCoreError as error:
         raise Misconfigured(f"{action} on {resource}: {error}") from error

@@ -39,8 +39,10 @@ from shared.settings import Settings, resolve
 METRICS_NAMESPACE = "EcsLifecycleHooks"
 STATE_VERSION = 1
 
-# Kept back from the function's own time-out for encoding, logging and the way out.
+# Kept back from the function's own time-out for encoding, logging and the way out, and before that for
+# record and notification: a bucket that hangs must not cost the answer.
 RESERVE_SECONDS = 1.0
+EVIDENCE_SECONDS = 4.0
 
 # Back-off while AWS fails: 10, 20, 40, ... at most every two minutes, so that a deployment that
 # waits for AWS adds next to nothing to what AWS has to bear, and is still seen to recover.
@@ -120,7 +122,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
         try:
             return self._invoke(event, context)
         # The last line of defence, for what happens outside the guarded part: logging itself may fail.
-        except (Exception, _OutOfTime):
+        except (Exception, SystemExit, _OutOfTime):
             with contextlib.suppress(Exception):
                 logger.exception("refused: a defect in the hook")
             return encode(Refuse("a defect in the hook"), {}, {})
@@ -151,23 +153,27 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             return encode(Refuse(str(error)), {}, {})
         logger.set_correlation_id(str(event.deployment))
         logger.append_keys(stage=event.stage_name, step=event.step, direction=event.direction.value)
-        state = _State.read(event, clock.now())
-        call: Call[SettingsT, PolicyT] | None = None
         rolling_back = event.direction is Direction.ROLLBACK
+        state = _State.read(event, clock.now(), rolling_back=rolling_back)
+        call: Call[SettingsT, PolicyT] | None = None
         observing = False
         result: Result
         try:
-            with _time_budget(context):
-                rolling_back = rolling_back or self._may_be_rollback(event)
+            with _time_budget(context, EVIDENCE_SECONDS + RESERVE_SECONDS):
+                if not rolling_back and self._may_be_rollback(event):
+                    rolling_back = True
+                    state = _State.read(event, state.now, rolling_back=True)
                 call = self._call(event, state)
                 observing = call.settings.mode == "observe"
                 result = self._judge(call, rolling_back=rolling_back)
+                state.troubles = 0
         except (Transient, _OutOfTime) as error:
             result = self._trouble(error, state, call, rolling_back=rolling_back)
         except HookError as error:
             result = Refuse(str(error))
             self._count("Misconfigured" if isinstance(error, Misconfigured) else "Untrusted", event.service.service)
-        except Exception as error:
+        # SystemExit is not a way to answer ECS either.
+        except (Exception, SystemExit) as error:
             logger.exception("a defect in the hook")
             result = Refuse(f"a defect in the hook: {type(error).__name__}: {shown(str(error))}")
         if rolling_back and isinstance(result, Refuse):
@@ -175,7 +181,9 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
         decided = result
         if observing and isinstance(result, Refuse):
             result = Proceed(f"observe mode: would have refused: {result.reason}")
-        self._tell(event, call, decided, result)
+        self._say(event, decided, result)
+        if not isinstance(result, Wait) or (call and call.evidence.changes):
+            self._keep(event, call, decided, result, context)
         data = result.state if isinstance(result, Wait) else {}
         return encode(result, event.hook_details, state.write(data))
 
@@ -196,7 +204,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
     def _judge(self, call: Call[SettingsT, PolicyT], *, rolling_back: bool) -> Result:
         event = call.event
         if rolling_back:
-            return self._restore(call)
+            return _checked(self._restore(call))
         if event.stage is None:
             raise Misconfigured(f"lifecycleStage: {shown(event.stage_name)} is unknown to this version of the hook")
         if event.stage not in self.stages:
@@ -204,7 +212,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             raise Misconfigured(f"{self.name} has no use at {event.stage}; attach it at one of: {stages}")
         if event.direction is Direction.UNEXPECTED:
             raise Misconfigured(f"weights of {event.stage} that are no shift: {_readable(event.weights)}")
-        return self._decide(call)
+        return _checked(self._decide(call))
 
     def _may_be_rollback(self, event: LifecycleEvent) -> bool:
         """Look the direction up where an empty map hides it; the API is asked only then."""
@@ -229,14 +237,15 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
                 return Proceed(f"onTrouble is proceed: {reason}")
             return Refuse(reason)
         self._count("Transient", "")
+        if call:
+            # It was not computed from them.
+            call.evidence.inputs = {}
         delay = min(FIRST_RETRY_SECONDS * 2 ** min(state.troubles, 10), MAX_RETRY_SECONDS)
         state.troubles += 1
         return Wait(reason, delay * _spread(str(state.of)), state=state.data)
 
-    def _tell(
-        self, event: LifecycleEvent, call: Call[SettingsT, PolicyT] | None, decided: Result, result: Result
-    ) -> None:
-        """Log, count, record and notify. Nothing here may change the answer."""
+    def _say(self, event: LifecycleEvent, decided: Result, result: Result) -> None:
+        """Log and count the answer."""
         would_refuse = isinstance(decided, Refuse) and not isinstance(result, Refuse)
         match result:
             case Proceed(reason):
@@ -247,22 +256,37 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             case Refuse(reason):
                 logger.error(f"refused: {reason}")
                 self._count("Refused", event.service.service)
-        if isinstance(result, Wait) and not (call and call.evidence.changes):
-            return
-        document = self._record(event, call, decided, result)
-        logger.info("decision record", extra={record.LOG_KEY: document})
-        with self._harmless("keeping the decision record"):
-            if bucket := os.environ.get(record.BUCKET_VARIABLE):
-                record.keep(document, bucket)
-        if isinstance(result, Refuse):
-            with self._harmless("notifying of the refusal"):
-                where = f"{event.service.service} in {event.service.cluster}"
-                notify(
-                    f"Refused: {where} ({self.name})",
-                    f"{self.name} refused deployment {event.deployment.id} of {where} at {event.stage_name}: "
-                    f"{result.reason}\n\nECS rolls the deployment back.\n",
-                    os.environ,
-                )
+
+    def _keep(
+        self,
+        event: LifecycleEvent,
+        call: Call[SettingsT, PolicyT] | None,
+        decided: Result,
+        result: Result,
+        context: LambdaContext,
+    ) -> None:
+        """Record and notify. Nothing here may change the answer."""
+        try:
+            document = self._record(event, call, decided, result)
+            logger.info("decision record", extra={record.LOG_KEY: document})
+            with _time_budget(context, RESERVE_SECONDS):
+                with self._harmless("keeping the decision record"):
+                    if bucket := os.environ.get(record.BUCKET_VARIABLE):
+                        record.keep(document, bucket)
+                if isinstance(result, Refuse):
+                    with self._harmless("notifying of the refusal"):
+                        self._notify(event, result)
+        except (Exception, SystemExit, _OutOfTime):
+            logger.exception("the answer stands, but not all evidence of it was kept")
+
+    def _notify(self, event: LifecycleEvent, refusal: Refuse) -> None:
+        where = f"{event.service.service} in {event.service.cluster}"
+        notify(
+            f"Refused: {where} ({self.name})",
+            f"{self.name} refused deployment {event.deployment.id} of {where} at {event.stage_name}: "
+            f"{refusal.reason}\n\nECS rolls the deployment back.\n",
+            os.environ,
+        )
 
     def _record(
         self, event: LifecycleEvent, call: Call[SettingsT, PolicyT] | None, decided: Result, result: Result
@@ -293,7 +317,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
     def _harmless(self, what: str) -> Iterator[None]:
         try:
             yield
-        except HookError as error:
+        except Exception as error:  # noqa: BLE001  # a defect in here costs evidence, not the answer
             logger.error(f"{what} failed: {error}")
             self._count("EvidenceLost", what)
 
@@ -303,6 +327,13 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             metrics.add_metadata("ecsService", service)
         metrics.add_metric(name, MetricUnit.Count, 1)
         metrics.flush_metrics()
+
+
+def _checked(result: object) -> Result:
+    # A forgotten return must not pass for an answer.
+    if not isinstance(result, Result):
+        raise TypeError(f"expected Proceed, Wait or Refuse, got {shown(result)}")
+    return result
 
 
 _NEXT: Mapping[type, str] = {
@@ -366,8 +397,10 @@ class _State:
     data: Mapping[str, Any]
 
     @classmethod
-    def read(cls, event: LifecycleEvent, now: datetime) -> "_State":
-        of = "/".join((event.deployment.id, event.stage_name, event.step))
+    def read(cls, event: LifecycleEvent, now: datetime, *, rolling_back: bool) -> "_State":
+        # A rollback call may be shown what a forward call of the same stage has left; it isn't its own.
+        back = ("rollback",) if rolling_back else ()
+        of = "/".join((event.deployment.id, event.stage_name, event.step, *back))
         fresh = cls(of, now, now, 0, {})
         found = event.hook_details.get(STATE_KEY)
         if not isinstance(found, Mapping) or found.get("version") != STATE_VERSION or found.get("of") != of:
@@ -395,9 +428,9 @@ class _State:
 
 
 @contextlib.contextmanager
-def _time_budget(context: LambdaContext) -> Iterator[None]:
-    """Interrupt the block before Lambda would end the function, wherever it hangs."""
-    seconds = context.get_remaining_time_in_millis() / 1000 - RESERVE_SECONDS
+def _time_budget(context: LambdaContext, reserve_seconds: float) -> Iterator[None]:
+    """Interrupt the block *reserve_seconds* before Lambda would end the function, wherever it hangs."""
+    seconds = context.get_remaining_time_in_millis() / 1000 - reserve_seconds
     if seconds <= 0:
         raise _OutOfTime
     # Signals reach the main thread only; that is where Lambda runs handlers.
@@ -409,8 +442,8 @@ def _time_budget(context: LambdaContext) -> Iterator[None]:
         raise _OutOfTime
 
     previous = signal.signal(signal.SIGALRM, interrupt)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)

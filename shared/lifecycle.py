@@ -20,7 +20,6 @@ Source: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/lambda-lifec
 
 import enum
 import json
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -292,8 +291,9 @@ def _weights(details: Mapping[str, Any], key: str, service: ServiceArn) -> Weigh
         revision = ServiceRevisionArn.parse(arn, key)
         if not revision.belongs_to(service):
             raise Misconfigured(f"{key}: {revision} does not belong to {service}")
-        if isinstance(weight, bool) or not isinstance(weight, int | float) or not math.isfinite(weight):
+        if isinstance(weight, bool) or not isinstance(weight, int | float):
             raise Misconfigured(f"{key}: expected a percentage for {revision}, got {shown(weight)}")
+        # NaN is not in the range either, and integers too large for a float can be compared with one.
         if not -WEIGHT_TOLERANCE_PERCENT <= weight <= 100 + WEIGHT_TOLERANCE_PERCENT:
             raise Misconfigured(f"{key}: expected 0 to 100 for {revision}, got {shown(weight)}")
         parsed[revision] = float(weight)
@@ -314,7 +314,8 @@ def _hook_details(details: object) -> Mapping[str, Any]:
     if not isinstance(details, Mapping) or not all(isinstance(key, str) for key in details):
         raise Misconfigured(f"hookDetails: expected an object, got {shown(details)}")
     try:
-        size = len(json.dumps(details))
+        # As strict as whoever reads our reply: neither NaN nor half a surrogate pair gets through.
+        size = len(json.dumps(details, allow_nan=False, ensure_ascii=False).encode())
     except (TypeError, ValueError, RecursionError) as error:
         raise Misconfigured("hookDetails: not representable as JSON") from error
     if size > MAX_HOOK_DETAILS_BYTES:

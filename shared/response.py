@@ -68,7 +68,8 @@ def encode(result: Result, hook_details: Mapping[str, Any], state: Mapping[str, 
         case Refuse():
             return {"hookStatus": "FAILED"}
         case Wait(after_seconds=after):
-            delay = min(max(math.ceil(after), MIN_DELAY_SECONDS), MAX_DELAY_SECONDS)
+            # Clamped before it is rounded: infinity has no integer.
+            delay = math.ceil(min(max(MIN_DELAY_SECONDS, after), MAX_DELAY_SECONDS))
             return {
                 "hookStatus": "IN_PROGRESS",
                 "callBackDelay": delay,

@@ -9,14 +9,18 @@ from shared.settings import Settings, Stricter, first_of, union
 Pattern = Annotated[str, Field(min_length=1, max_length=256)]
 
 
+def narrowed(_policy: tuple[str, ...], service: tuple[str, ...]) -> tuple[str, ...]:
+    """Keep the service's list: the decision asks for a match in the policy's list as well."""
+    return service
+
+
 class ApprovalSettings(Settings):
     """Keys of ``hookDetails``."""
 
     required_approvals: Annotated[int, Stricter(max)] = Field(
         1, ge=1, le=10, description="how many different people must approve"
     )
-    # The service's list narrows, it doesn't replace: the decision asks for a match in both lists.
-    allowed_approvers: Annotated[tuple[Pattern, ...], Stricter(lambda policy, service: service)] = Field(
+    allowed_approvers: Annotated[tuple[Pattern, ...], Stricter(narrowed)] = Field(
         ("*",), min_length=1, max_length=50, description="ARN patterns of those who may decide (* and ?)"
     )
     excluded_approvers: Annotated[tuple[Pattern, ...], Stricter(union)] = Field(

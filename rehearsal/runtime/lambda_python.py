@@ -4,6 +4,8 @@ Any other package in it would hide a dependency that an artifact lacks. It is ma
 the project's cache folder.
 """
 
+# ruff: noqa: S603  # every command line is put together here, none by a caller
+
 import hashlib
 import os
 import shutil
@@ -16,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / ".cache"
 
-# https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html: the runtime has its interface client, and boto3.
+# The runtime interface client, and boto3: https://docs.aws.amazon.com/lambda/latest/dg/lambda-python.html
 PACKAGES = ("awslambdaric", "boto3")
 
 
@@ -30,7 +32,7 @@ def lambda_python(cache: Path = CACHE) -> Path:
     locked = tomllib.loads((ROOT / "uv.lock").read_text())["package"]
     pins = "".join(f"{package['name']}=={package['version']}\n" for package in locked if "version" in package)
     # The paths stand for the interpreter's version, which the environment is bound to.
-    key = hashlib.sha256("\n".join((sys.base_prefix, sys.version, pins)).encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{sys.base_prefix}\n{sys.version}\n{pins}".encode()).hexdigest()[:16]
     environment = cache / f"lambda-python-{key}"
     if not environment.exists():
         _make(environment, pins)

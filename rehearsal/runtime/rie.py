@@ -21,6 +21,9 @@ On the command line:
         --env AWS_ENDPOINT_URL=http://127.0.0.1:5000 --repeat 3
 """
 
+# ruff: noqa: S603  # every command line is put together here, none by a caller
+# ruff: noqa: T201  # a command line prints
+
 import argparse
 import contextlib
 import http.client
@@ -102,6 +105,8 @@ class RuntimeEnvironment:
         ----------
         artifact
             The folder that ``sam build`` made.
+        handler
+            ``module.function``.
         python
             An interpreter with ``awslambdaric``, see :func:`lambda_python`.
         env
@@ -109,6 +114,9 @@ class RuntimeEnvironment:
             passed on from our own environment.
         clock_file
             Where the rehearsal's virtual time stands; without it the function has the real one.
+        name, timeout_seconds, memory_mb
+            What the function is told; the time-out is kept, memory is not limited.
+
         """
         self._artifact = artifact.resolve()
         self._command = ["-m", "awslambdaric", handler]
@@ -205,11 +213,15 @@ class RuntimeEnvironment:
             with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
                 return
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeEnvironmentError(f"the emulator did not start:\n{self._log.read_text(errors='replace')}")
+                raise RuntimeEnvironmentError(
+                    f"the emulator did not start:\n{self._log.read_text(errors='replace')}"
+                )
             time.sleep(0.005)
 
     def _post(self, event: str) -> tuple[Any, str | None]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout_seconds + GRACE_SECONDS)
+        connection = http.client.HTTPConnection(
+            "127.0.0.1", self._port, timeout=self._timeout_seconds + GRACE_SECONDS
+        )
         try:
             connection.request("POST", "/2015-03-31/functions/function/invocations", event)
             body = connection.getresponse().read().decode()
@@ -291,10 +303,14 @@ def find_emulator() -> str:
     machine = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
     spec = importlib.util.find_spec("samcli")
     if spec is None or spec.origin is None:
-        raise RuntimeEnvironmentError("the emulator ships with aws-sam-cli, which is not installed with this Python")
+        raise RuntimeEnvironmentError(
+            "the emulator ships with aws-sam-cli, which is not installed with this Python"
+        )
     emulator = Path(spec.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{machine}"
     if not sys.platform.startswith("linux") or not emulator.is_file():
-        raise RuntimeEnvironmentError(f"no emulator for {sys.platform} on {platform.machine()}; `sam local` runs anywhere")
+        raise RuntimeEnvironmentError(
+            f"no emulator for {sys.platform} on {platform.machine()}; `sam local` runs anywhere"
+        )
     return str(emulator)
 
 
@@ -331,14 +347,22 @@ def _marked(scratch: str) -> list[int]:
 def main() -> int:
     """Run from the command line: one JSON response per invocation on stdout, the log on stderr."""
     parser = argparse.ArgumentParser(
-        prog="python -m rehearsal.runtime.rie", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        prog="python -m rehearsal.runtime.rie",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--artifact", required=True, type=Path, help="folder that `sam build` made")
     parser.add_argument("--handler", required=True, help="module.function")
-    parser.add_argument("--event", required=True, action="append", type=Path, help="JSON file; may be repeated")
+    parser.add_argument(
+        "--event", required=True, action="append", type=Path, help="JSON file; may be repeated"
+    )
     parser.add_argument("--env", nargs="+", action="extend", default=[], metavar="NAME=VALUE")
-    parser.add_argument("--python", type=Path, help="an interpreter with awslambdaric; default: made when missing")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="invocations per event, in one environment")
+    parser.add_argument(
+        "--python", type=Path, help="an interpreter with awslambdaric; default: made when missing"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=1, metavar="N", help="invocations per event, in one environment"
+    )
     parser.add_argument("--timeout", type=int, default=60, metavar="SECONDS", help="the function's")
     arguments = parser.parse_args()
     if wrong := [pair for pair in arguments.env if "=" not in pair]:
@@ -358,7 +382,10 @@ def main() -> int:
             for event in events:
                 response = environment.invoke(event)
                 print(*response.log, sep="\n", file=sys.stderr)
-                print(json.dumps(response.reply if response.error is None else {"error": response.error}), flush=True)
+                print(
+                    json.dumps(response.reply if response.error is None else {"error": response.error}),
+                    flush=True,
+                )
                 failed = failed or response.error is not None
     except (RuntimeEnvironmentError, LambdaPythonError, OSError, ValueError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)

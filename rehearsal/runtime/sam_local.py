@@ -8,6 +8,8 @@ A container's ``127.0.0.1`` is the container itself, so an endpoint on this mach
 that, and gets the image. ``sam_local_image.sh --stop`` takes both back.
 """
 
+# ruff: noqa: S603  # every command line is put together here, none by a caller
+
 import contextlib
 import http.client
 import json
@@ -132,7 +134,9 @@ class SamLocalServer:
             response = connection.getresponse()
             body, failed = response.read().decode(), response.getheader("X-Amz-Function-Error")
         except (OSError, http.client.HTTPException) as error:
-            return Invocation(error=f"no response: {type(error).__name__}: {error}", log_lines=self._since(logged))
+            return Invocation(
+                error=f"no response: {type(error).__name__}: {error}", log_lines=self._since(logged)
+            )
         finally:
             connection.close()
         lines = self._since(logged)
@@ -194,7 +198,7 @@ def container_variables(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def credentials(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the function's credentials, or some that mean nothing: never those of the person at the keyboard."""
+    """Return the function's credentials, or meaningless ones: never those of the person at the keyboard."""
     given = {name: environment[name] for name in CREDENTIALS if name in environment}
     region = environment.get("AWS_REGION", "us-east-1")
     nothing = dict.fromkeys(CREDENTIALS, "test")

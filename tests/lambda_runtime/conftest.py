@@ -1,0 +1,171 @@
+"""Artifacts as `sam build` makes them, and an AWS behind them that knows each event's deployment."""
+
+import fcntl
+import functools
+import json
+import os
+import platform
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.aws.cloud import Cloud
+from rehearsal.aws.server import Server
+from rehearsal.functions import environment
+from rehearsal.lambda_functions import Function
+from rehearsal.model import ContainerImage, RevisionSummary, ServiceDeployment, ServiceRevision, Status
+from rehearsal.runtime.lambda_python import ROOT, find_uv, lambda_python
+from rehearsal.runtime.sam_local import SamLocalError, find_sam, prepare
+from rehearsal.template import Template
+from shared.errors import Misconfigured
+from shared.lifecycle import LifecycleEvent
+
+FUNCTION = "ManualApprovalFunction"
+EVENTS = ROOT / "events" / "manual_approval"
+REGION = "us-east-1"
+
+
+@functools.cache
+def missing(marker: str) -> str:
+    """Say what a marker's tests need and this machine lacks; empty when nothing."""
+    if platform.system() != "Linux":
+        return "the Runtime Interface Emulator runs on Linux"
+    if marker == "docker" and not _engine_answers() and os.geteuid() != 0:
+        return "no Docker engine answers, and only root can start one"
+    return ""
+
+
+def _engine_answers() -> bool:
+    docker = shutil.which("docker")
+    return (
+        docker is not None
+        and subprocess.run([docker, "version"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for marker in ("runtime", "docker"):
+        if item.get_closest_marker(marker) and (reason := missing(marker)):
+            pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder that `sam build` made, once for all workers."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "aws-sam-build"
+    with (shared / "aws-sam-build.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "template.yaml").exists():
+            result = subprocess.run(
+                [find_sam(), "build", "--build-dir", str(folder)],
+                cwd=ROOT,
+                env={**os.environ, "SAM_CLI_TELEMETRY": "0", "UV": find_uv()},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert result.returncode == 0, result.stdout + result.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def artifact(build: Path) -> Path:
+    return build / FUNCTION
+
+
+@pytest.fixture(scope="session")
+def functions() -> Mapping[str, Function]:
+    return {function.logical_id: function for function in Template.read(ROOT / "template.yaml").functions()}
+
+
+@pytest.fixture(scope="session")
+def python() -> Path:
+    """The interpreter that stands for Lambda's."""
+    return lambda_python()
+
+
+@pytest.fixture(scope="session")
+def _containers() -> None:
+    try:
+        prepare()
+    except SamLocalError as error:
+        pytest.skip(f"sam local can't run here: {error}")
+
+
+class Aws:
+    """An account with IAM enforced, and the functions of the template in it."""
+
+    def __init__(self, cloud: Cloud, url: str) -> None:
+        self.cloud = cloud
+        self.url = url
+
+    def environment(self, function: Function) -> dict[str, str]:
+        """Return what Lambda would give the function: its variables, and its role's credentials."""
+        policy = {"Version": "2012-10-17", "Statement": list(function.statements)}
+        credentials = self.cloud.credentials(f"{function.logical_id}Role", function.logical_id, [policy])
+        return {**environment(function), **credentials, "AWS_ENDPOINT_URL": self.url}
+
+    def deploy(self, event: object) -> None:
+        """Have ECS in the middle of the deployment that *event* is about, if it is about one."""
+        try:
+            call = LifecycleEvent.parse(event)
+        except Misconfigured:
+            return
+        now = datetime.now(UTC)
+        others = {*call.production_weights, *call.test_weights} - {call.target}
+        plane = self.cloud.control_plane
+        for arn in (call.target, *others):
+            plane.revisions[str(arn)] = ServiceRevision(
+                arn=arn,
+                created_at=now,
+                task_definition=f"arn:aws:ecs:{REGION}:{arn.account}:task-definition/{arn.service}:{arn.id[-2:]}",
+                container_images=[
+                    ContainerImage(
+                        container_name="app",
+                        image=f"{arn.service}:{arn.id[-2:]}",
+                        image_digest=f"sha256:{arn.id[-2:] * 32}",
+                    )
+                ],
+            )
+        plane.deployments[str(call.deployment)] = ServiceDeployment(
+            arn=call.deployment,
+            service=call.service,
+            configuration={"strategy": "BLUE_GREEN"},
+            sources=[RevisionSummary(arn=arn, production_weight=100.0) for arn in others],
+            target=RevisionSummary(arn=call.target, production_weight=0.0),
+            created_at=now,
+            started_at=now,
+            status=Status.IN_PROGRESS,
+            lifecycle_stage=call.stage_name,
+        )
+
+    def answer_requests(self, text: str) -> None:
+        """Be a person who answers whatever is asked."""
+        allow = {
+            "Effect": "Allow",
+            "Action": ["ssm:GetParametersByPath", "ssm:PutParameter"],
+            "Resource": "*",
+        }
+        ssm = self.cloud.client(
+            "ssm", user="alice", policies=[{"Version": "2012-10-17", "Statement": [allow]}]
+        )
+        for request in ssm.get_parameters_by_path(Path="/ecs-approvals", Recursive=True)["Parameters"]:
+            ssm.put_parameter(Name=request["Name"], Value=text, Overwrite=True)
+
+
+@pytest.fixture
+def aws() -> Iterator[Aws]:
+    with Cloud(region=REGION) as cloud, Server(cloud) as server, cloud.enforcing_iam():
+        yield Aws(cloud, server.url)
+
+
+def read_event(path: Path) -> Any:
+    return json.loads(path.read_text())

@@ -1,0 +1,195 @@
+"""The two runtimes that a rehearsal can use instead of its own process."""
+
+import json
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.lambda_functions import Function
+from rehearsal.runtime.rie import Rie, RuntimeEnvironment, RuntimeEnvironmentError
+from rehearsal.runtime.sam_local import SamLocal, container_variables, credentials
+from rehearsal.timing import ClockFile
+
+from .conftest import FUNCTION, Aws
+
+SERVICE = "arn:aws:ecs:us-east-1:123456789012:{kind}/shop/checkout"
+GREEN = SERVICE.format(kind="service-revision") + "/9313423515462893900"
+BLUE = SERVICE.format(kind="service-revision") + "/1920498462936580504"
+EVENT: dict[str, Any] = {
+    "executionId": "f4fcae0f-9bec-41c6-ba87-0eaa0cef8af5",
+    "lifecycleStage": "POST_TEST_TRAFFIC_SHIFT",
+    "resourceArn": SERVICE.format(kind="service-deployment") + "/EZe5RNVLH6PPzHXINuP28",
+    "executionDetails": {
+        "serviceArn": SERVICE.format(kind="service"),
+        "targetServiceRevisionArn": GREEN,
+        "testTrafficWeights": {GREEN: 100, BLUE: 0},
+        "productionTrafficWeights": {GREEN: 0, BLUE: 100},
+    },
+    "hookDetails": {},
+}
+
+# 2026-03-02T09:00:00Z
+MARCH = 1772442000.0
+
+
+def handler_in(folder: Path, source: str) -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "app.py").write_text(source)
+    return folder
+
+
+def requested_at(lines: list[str]) -> str:
+    records = [json.loads(line)["decision_record"] for line in lines if '"decision_record"' in line]
+    return str(records[0]["at"])
+
+
+@pytest.mark.runtime
+def test_a_function_under_the_emulator_lives_in_virtual_time(
+    build: Path, aws: Aws, functions: Mapping[str, Function], python: Path, tmp_path: Path
+) -> None:
+    clock = ClockFile(tmp_path / "clock")
+    clock.write(MARCH)
+    aws.deploy(EVENT)
+    function = functions[FUNCTION]
+    runtime = Rie(build, clock_file=clock.path, python=python)
+    try:
+        invocation = runtime.invoke(function, EVENT, aws.environment(function))
+        clock.write(MARCH + 3600)
+        later = runtime.invoke(
+            function, {**EVENT, "lifecycleStage": "PRE_SCALE_UP"}, aws.environment(function)
+        )
+    finally:
+        runtime.close()
+        clock.close()
+    assert invocation.reply["hookStatus"] == "IN_PROGRESS", invocation
+    assert requested_at(invocation.log_lines) == "2026-03-02T09:00:00Z"
+    assert requested_at(later.log_lines) == "2026-03-02T10:00:00Z"
+
+
+@pytest.mark.runtime
+def test_a_warm_environment_is_used_again_and_replaced_when_its_variables_change(
+    tmp_path: Path, python: Path
+) -> None:
+    source = "import os\nCOUNT = []\ndef handler(event, context):\n    COUNT.append(1)\n"
+    source += "    return [os.environ['COLOUR'], len(COUNT), context.function_name]\n"
+    handler_in(tmp_path / FUNCTION, source)
+
+    class App:
+        logical_id = FUNCTION
+        name = "app"
+        arn = "arn:aws:lambda:us-east-1:123456789012:function:app"
+        handler = "app.handler"
+        timeout_seconds = 3
+        memory_mb = 128
+
+    runtime = Rie(tmp_path, python=python)
+    try:
+        replies = [
+            runtime.invoke(App(), {}, {"COLOUR": colour}).reply for colour in ("blue", "blue", "green")
+        ]
+    finally:
+        runtime.close()
+    assert replies == [["blue", 1, "app"], ["blue", 2, "app"], ["green", 1, "app"]]
+
+
+@pytest.mark.runtime
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ("raise ValueError('no')", "ValueError: no"),
+        ("import time; time.sleep(30)", "Task timed out after 1.00 seconds"),
+        ("import os; os._exit(3)", "Runtime.ExitError"),
+    ],
+)
+def test_a_function_that_fails_is_reported_as_lambda_does(
+    tmp_path: Path, python: Path, body: str, error: str
+) -> None:
+    artifact = handler_in(tmp_path / "app", f"def handler(event, context):\n    {body}\n")
+    with RuntimeEnvironment(artifact, "app.handler", python, {}, timeout_seconds=1) as environment:
+        response = environment.invoke({})
+    assert response.reply is None
+    assert error in str(response.error)
+
+
+@pytest.mark.runtime
+def test_only_the_first_invocation_is_cold(tmp_path: Path, python: Path) -> None:
+    artifact = handler_in(
+        tmp_path / "app", "def handler(event, context):\n    print('seen')\n    return event\n"
+    )
+    with RuntimeEnvironment(artifact, "app.handler", python, {}) as environment:
+        first, second = environment.invoke({"n": 1}), environment.invoke({"n": 2})
+    assert (first.reply, first.log, first.error) == ({"n": 1}, ["seen"], None)
+    assert (second.reply, second.log, second.error) == ({"n": 2}, ["seen"], None)
+    assert first.init_ms is not None
+    assert second.init_ms is None
+
+
+@pytest.mark.runtime
+def test_nothing_of_an_environment_outlives_it(tmp_path: Path, python: Path) -> None:
+    source = "import os, subprocess\ndef handler(event, context):\n"
+    source += "    return [os.getpid(), subprocess.Popen(['sleep', '300']).pid]\n"
+    artifact = handler_in(tmp_path / "app", source)
+    with RuntimeEnvironment(artifact, "app.handler", python, {}) as environment:
+        pids = environment.invoke({}).reply
+    # Ended processes may stay as zombies until their new parent looks.
+    states = [Path(f"/proc/{pid}/stat") for pid in pids]
+    assert all(
+        not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z" for state in states
+    )
+
+
+@pytest.mark.runtime
+def test_a_missing_artifact_is_named(tmp_path: Path, python: Path) -> None:
+    with (
+        pytest.raises(RuntimeEnvironmentError, match=r"no artifact at .*nowhere; `sam build` makes it"),
+        RuntimeEnvironment(tmp_path / "nowhere", "app.handler", python, {}),
+    ):
+        pass
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("_containers")
+def test_sam_local_keeps_a_function_warm(build: Path, aws: Aws, functions: Mapping[str, Function]) -> None:
+    aws.deploy(EVENT)
+    function = functions[FUNCTION]
+    runtime = SamLocal(build)
+    try:
+        asked = runtime.invoke(function, EVENT, aws.environment(function))
+        aws.answer_requests("approved")
+        answered = runtime.invoke(function, EVENT, aws.environment(function))
+    finally:
+        runtime.close()
+    assert (asked.error, asked.reply["hookStatus"]) == (None, "IN_PROGRESS")
+    assert (answered.error, answered.reply) == (None, {"hookStatus": "SUCCEEDED"})
+
+
+def test_an_endpoint_on_this_machine_is_passed_on_under_the_name_that_containers_know() -> None:
+    given = {
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:5000",
+        "RECORD_BUCKET": "127.0.0.1",
+        "AWS_ACCESS_KEY_ID": "A",
+    }
+    assert container_variables(given) == {
+        "AWS_ENDPOINT_URL": "http://host.docker.internal:5000",
+        "RECORD_BUCKET": "127.0.0.1",
+    }
+
+
+def test_a_function_never_runs_with_the_credentials_of_the_person_at_the_keyboard() -> None:
+    assert credentials({})["AWS_ACCESS_KEY_ID"] == "test"
+    assert credentials({"AWS_ACCESS_KEY_ID": "A", "AWS_REGION": "eu-west-1"}) == {
+        "AWS_ACCESS_KEY_ID": "A",
+        "AWS_REGION": "eu-west-1",
+        "AWS_DEFAULT_REGION": "eu-west-1",
+    }
+
+
+def test_the_clock_file_is_eight_bytes_little_endian(tmp_path: Path) -> None:
+    from rehearsal.runtime.virtual_clock import VirtualTime
+
+    file = tmp_path / "clock"
+    file.write_bytes(struct.pack("<d", MARCH))
+    assert VirtualTime(file).time() == MARCH
