@@ -3,7 +3,7 @@
 ::
 
     hooks/__init__.py  hooks/NAME/  shared/    as in the repository, so import paths are those of the tests
-    boto3/  pydantic/  ...                     the versions of uv.lock, for arm64 and x86_64 at once
+    botocore/  pydantic/  ...                  the versions of uv.lock, for arm64 and x86_64 at once
     botocore/data/                             only the operations that the function's role allows
 
 One artifact runs on either processor. `sam build` does not tell a makefile which one a function is for,
@@ -15,8 +15,8 @@ Two builds of the same commit by the same Python hold the same bytes. Needs uv a
 package index, or a filled uv cache.
 """
 
-# ruff: noqa: S603  # every command line is put together here, none by a caller
-# ruff: noqa: T201  # a command line prints
+# every command line is put together here, none by a caller
+# a command line prints
 
 import argparse
 import os
@@ -49,9 +49,6 @@ COUNTERPARTS = frozenset({"console", "generator", "worker"})
 UNUSED_FOLDERS = frozenset({"__pycache__", "tests", "bin"})
 UNUSED_SUFFIXES = frozenset({".pyi", ".pyc", ".typed", ".md", ".rst"})
 UNUSED_PACKAGE_PARTS = (
-    # boto3's own data describes resource objects; hooks use clients. Its examples are documentation.
-    "boto3/data/",
-    "boto3/examples/",
     # Only read where the system has no time zones; Amazon Linux has.
     "dateutil/zoneinfo/dateutil-zoneinfo.tar.gz",
     # A page that shows an API's description; no function here serves one.

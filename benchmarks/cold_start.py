@@ -15,8 +15,8 @@ Each round starts every contestant once, in a fresh environment, so that what el
 all of them. Medians; the peer in one run is the measure, not the milliseconds.
 """
 
-# ruff: noqa: S603  # every command line is put together here, none by a caller
-# ruff: noqa: T201  # a command line prints
+# every command line is put together here, none by a caller
+# a command line prints
 
 import argparse
 import contextlib

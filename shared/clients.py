@@ -8,7 +8,7 @@ import functools
 import os
 from typing import Any, Literal, overload
 
-import boto3
+import botocore.session
 from botocore.config import Config
 
 CONNECT_TIMEOUT_SECONDS = 2
@@ -34,9 +34,10 @@ def client(service: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=32)
-def _client(service: str, _access_key: str, _endpoint: str) -> Any:
-    return boto3.session.Session().client(
-        service,  # type: ignore[call-overload]  # the overloads above are the typed surface
+def _client(service: str, access_key: str, _endpoint: str) -> Any:
+    # botocore's own: boto3 adds resources and transfers, which no hook uses and every cold start loads.
+    return _session(access_key).create_client(
+        service,
         config=Config(
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
@@ -47,6 +48,12 @@ def _client(service: str, _access_key: str, _endpoint: str) -> Any:
             user_agent_extra="ecs-lifecycle-hooks",
         ),
     )
+
+
+@functools.lru_cache(maxsize=8)
+def _session(_access_key: str) -> botocore.session.Session:
+    # One for all clients: each session reads the endpoints of all regions anew.
+    return botocore.session.Session()
 
 
 TYPE_CHECKING = False

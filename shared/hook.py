@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import Metrics, MetricUnit
 
-from shared import clock, record
+from shared import clock, cold_start, record
 from shared.deployment import Deployment
 from shared.errors import HookError, Misconfigured, Transient, shown
 from shared.lifecycle import Direction, LifecycleEvent, Stage
@@ -43,6 +43,9 @@ STATE_VERSION = 1
 # record and notification: a bucket that hangs must not cost the answer.
 RESERVE_SECONDS = 1.0
 EVIDENCE_SECONDS = 4.0
+
+# Python ignores what is raised in a finalizer or a callback of the collector, so one alarm may be lost.
+ALARM_AGAIN_SECONDS = 0.25
 
 # Back-off while AWS fails: 10, 20, 40, ... at most every two minutes, so that a deployment that
 # waits for AWS adds next to nothing to what AWS has to bear, and is still seen to recover.
@@ -369,6 +372,7 @@ def lifecycle_hook[SettingsT: Settings, PolicyT: Settings](
     """
 
     def decorate(decide: Callable[[Call[SettingsT, PolicyT]], Result]) -> Hook[SettingsT, PolicyT]:
+        cold_start.imported()
         return Hook(
             name,
             stages=frozenset(stages),
@@ -443,9 +447,11 @@ def _time_budget(context: LambdaContext, reserve_seconds: float) -> Iterator[Non
 
     previous = signal.signal(signal.SIGALRM, interrupt)
     try:
-        signal.setitimer(signal.ITIMER_REAL, seconds)
+        signal.setitimer(signal.ITIMER_REAL, seconds, ALARM_AGAIN_SECONDS)
         yield
     finally:
+        with contextlib.suppress(_OutOfTime):  # should it ring right here
+            signal.setitimer(signal.ITIMER_REAL, 0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
 

@@ -14,6 +14,7 @@ from typing import Any
 from aws_lambda_powertools import Logger
 
 from hooks.manual_approval.handler import PREFIX_VARIABLE
+from hooks.manual_approval.parameter_store import own_identity
 from hooks.manual_approval.request import Kind, read, write_closing
 from shared import clock
 from shared.clients import client
@@ -47,11 +48,11 @@ class Request:
     closed: bool
 
 
-def handler(_event: object, context: Any) -> dict[str, Any]:
+def handler(_event: object, _context: object) -> dict[str, Any]:
     """Sweep once. Returns how many requests were ``closed`` and ``removed``."""
     prefix, retention = _configuration(os.environ)
     now = clock.now()
-    requests = list(_requests(prefix, context.invoked_function_arn))
+    requests = list(_requests(prefix))
     old = [request for request in requests if now - request.changed_at > retention]
     for batch in batched((request.name for request in old), PARAMETERS_PER_CALL, strict=False):
         with translated("ssm:DeleteParameters", ", ".join(batch)):
@@ -83,9 +84,10 @@ def _configuration(environment: Mapping[str, str]) -> tuple[str, timedelta]:
     return prefix.rstrip("/"), timedelta(days=int(days))
 
 
-def _requests(prefix: str, function_arn: str) -> Iterator[Request]:
+def _requests(prefix: str) -> Iterator[Request]:
     # The parameter's name lacks partition, region and account; this function shares them.
-    _, partition, _, region, account, *_ = function_arn.split(":")
+    _, partition, _, _, account, *_ = own_identity().split(":")
+    region = os.environ["AWS_REGION"]
     token = ""
     while True:
         with translated("ssm:GetParametersByPath", prefix):

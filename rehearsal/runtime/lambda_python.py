@@ -4,7 +4,7 @@ Any other package in it would hide a dependency that an artifact lacks. It is ma
 the project's cache folder.
 """
 
-# ruff: noqa: S603  # every command line is put together here, none by a caller
+# every command line is put together here, none by a caller
 
 import hashlib
 import os

@@ -21,7 +21,7 @@ On the command line:
         --env AWS_ENDPOINT_URL=http://127.0.0.1:5000 --repeat 3
 """
 
-# ruff: noqa: S603  # every command line is put together here, none by a caller
+# every command line is put together here, none by a caller
 # ruff: noqa: T201  # a command line prints
 
 import argparse

@@ -8,7 +8,7 @@ A container's ``127.0.0.1`` is the container itself, so an endpoint on this mach
 that, and gets the image. ``sam_local_image.sh --stop`` takes both back.
 """
 
-# ruff: noqa: S603  # every command line is put together here, none by a caller
+# every command line is put together here, none by a caller
 
 import contextlib
 import http.client
