@@ -4,10 +4,11 @@ An idle account, the deployments of sample events (``--event``), or a scenario o
 you play the approver with the AWS CLI.
 """
 
+import contextlib
 import dataclasses
 import signal
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
@@ -99,11 +100,14 @@ def know(plane: ControlPlane, event: object) -> None:
     )
 
 
-def _server(rehearsal: Rehearsal, host: str, port: int) -> Server:
-    try:
-        return Server(rehearsal.cloud, host, port)
-    except OSError as error:
-        raise DocumentError(f"{host}:{port}: {error.strerror}") from error
+@contextlib.contextmanager
+def _server(rehearsal: Rehearsal, host: str, port: int) -> Iterator[Server]:
+    with contextlib.ExitStack() as opened:
+        try:
+            server = opened.enter_context(Server(rehearsal.cloud, host, port))
+        except (OSError, OverflowError) as error:
+            raise DocumentError(f"{host}:{port}: {getattr(error, 'strerror', error)}") from error
+        yield server
 
 
 def _until_interrupted() -> None:

@@ -12,3 +12,5 @@
       ├── faults      what goes wrong on purpose
       └── ecs, ssm, cloudwatch, metric_math   what moto lacks
 """
+
+from rehearsal.aws import model_files  # noqa: F401  # before anything imports moto
