@@ -52,6 +52,9 @@ ALARM_AGAIN_SECONDS = 0.25
 FIRST_RETRY_SECONDS = 10.0
 MAX_RETRY_SECONDS = 120.0
 
+# ECS ends a stage after 24 hours, on its own terms; a hook in trouble says its verdict before that.
+STAGE_PATIENCE = timedelta(hours=23)
+
 # A rollback is not held up for longer than this by a hook that can't restore what it changed.
 ROLLBACK_PATIENCE = timedelta(minutes=15)
 
@@ -230,11 +233,12 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
         rolling_back: bool,
     ) -> Result:
         reason = str(error) if isinstance(error, Transient) else "out of time in this invocation"
-        patience = timedelta(minutes=call.settings.give_up_after_minutes if call else 1380)
+        patience = timedelta(minutes=call.settings.give_up_after_minutes) if call else STAGE_PATIENCE
         if rolling_back:
             patience = ROLLBACK_PATIENCE
-        if state.now - state.since >= patience:
-            reason = f"gave up after {state.now - state.since}: {reason}"
+        troubled = state.now - state.troubled_since
+        if troubled >= patience or state.now - state.since >= STAGE_PATIENCE:
+            reason = f"gave up after {troubled} of it: {reason}"
             if call and call.settings.on_trouble == "proceed" and not rolling_back:
                 logger.warning("fails open, because onTrouble says so")
                 return Proceed(f"onTrouble is proceed: {reason}")
@@ -397,7 +401,10 @@ class _State:
     of: str
     now: datetime
     since: datetime
+    """When this hook was first called at this stage and step."""
     troubles: int
+    """How many calls in a row AWS has failed."""
+    troubled_since: datetime
     data: Mapping[str, Any]
 
     @classmethod
@@ -405,30 +412,32 @@ class _State:
         # A rollback call may be shown what a forward call of the same stage has left; it isn't its own.
         back = ("rollback",) if rolling_back else ()
         of = "/".join((event.deployment.id, event.stage_name, event.step, *back))
-        fresh = cls(of, now, now, 0, {})
+        fresh = cls(of, now, now, 0, now, {})
         found = event.hook_details.get(STATE_KEY)
         if not isinstance(found, Mapping) or found.get("version") != STATE_VERSION or found.get("of") != of:
             return fresh
         troubles, data = found.get("troubles"), found.get("data")
         try:
             since = clock.parse_timestamp(str(found.get("since")))
-        except ValueError:
+            troubled_since = clock.parse_timestamp(str(found["troubledSince"])) if troubles else now
+        except (KeyError, ValueError):
             return fresh
         # ECS may turn integers into floats; a count that is neither is not ours.
         if isinstance(troubles, bool) or not isinstance(troubles, int | float) or not isinstance(data, Mapping):
             return fresh
-        if not 0 <= troubles < 1_000_000 or since > now:
+        if not 0 <= troubles < 1_000_000 or since > now or troubled_since > now:
             return fresh
-        return cls(of, now, since, int(troubles), data)
+        return cls(of, now, since, int(troubles), troubled_since, data)
 
     def write(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        return {
+        written = {
             "version": STATE_VERSION,
             "of": self.of,
             "since": clock.timestamp(self.since),
             "troubles": self.troubles,
             "data": dict(data),
         }
+        return {**written, "troubledSince": clock.timestamp(self.troubled_since)} if self.troubles else written
 
 
 @contextlib.contextmanager

@@ -51,7 +51,7 @@ class Settings(BaseModel):
         "enforce", description="observe: judge, log and record as usual, but never refuse"
     )
     give_up_after_minutes: Annotated[int, Stricter(min)] = Field(
-        1380, ge=1, le=1439, description="how long AWS's failures are waited out at one stage or step"
+        1380, ge=1, le=1439, description="how long AWS may keep failing before the hook gives up"
     )
     on_trouble: Annotated[Literal["refuse", "proceed"], first_of("refuse", "proceed")] = Field(
         "refuse", description="the verdict when AWS kept failing that long; proceed fails open"
