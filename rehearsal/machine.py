@@ -272,7 +272,7 @@ class StageMachine:
         green = 100.0 if step is None else step
         self._shifted = True
         yield self.env.timeout(SHIFT_SECONDS)
-        self._weights("test" if stage is Stage.TEST_TRAFFIC_SHIFT else "production", green)
+        self._weights(_route(stage), green)
 
     def _hooks(self, stage: Stage, step: float | None = None) -> Process:
         self._enter(stage, step)
@@ -334,7 +334,7 @@ class StageMachine:
             return
         calls = self._shifted or self.switches.rollback_before_shift == "fires-shift-hooks"
         for stage in stages:
-            route: Literal["test", "production"] = "test" if stage is Stage.TEST_TRAFFIC_SHIFT else "production"
+            route = _route(stage)
             self._enter(stage, None, rollback=True)
             if self.switches.shift_and_hook == "shift-first":
                 self._weights(route, 0.0)
@@ -395,3 +395,6 @@ class StageMachine:
     def _time(self) -> datetime:
         return self.env.epoch + timedelta(seconds=self.env.now)
 
+
+def _route(stage: Stage) -> Literal["test", "production"]:
+    return "test" if stage is Stage.TEST_TRAFFIC_SHIFT else "production"

@@ -141,26 +141,8 @@ class Scenario(_Part):
             scenario = cls.model_validate({"name": Path(file).stem, **document.data})
         except ValidationError as error:
             raise _pointed(document, cls, error) from error
-        from rehearsal.actors import actor_of, kinds  # noqa: PLC0415  # actors know scenarios' durations
-
-        known = ("pause", "scripted", *functions.hooks(functions.deployed()))
-        for index, hook in enumerate(scenario.hooks):
-            if hook.hook not in known:
-                raise document.error(("hooks", index, "hook"), f"unknown hook {hook.hook!r}{_nearest(hook.hook, known)}")
-        attached = [hook.name for hook in scenario.lifecycle_hooks("", "")]
-        for key in ("answers", "because", "calls_at_most", "calls_at_least"):
-            for name in getattr(scenario.expect, key):
-                if name not in attached:
-                    where = ("expect", to_camel(key), name)
-                    raise document.error(where, f"no such hook here{_nearest(name, attached)}")
-        for index, entry in enumerate(scenario.actors):
-            try:
-                actor_of(entry)
-            except ValidationError as error:
-                kind = next(iter(entry))
-                raise _pointed(document, kinds()[kind], error, ("actors", index, kind)) from error
-            except ValueError as error:
-                raise document.error(("actors", index), str(error)) from error
+        _check_hooks(scenario, document)
+        _check_actors(scenario, document)
         return scenario
 
     def lifecycle_hooks(self, account: str, region: str) -> tuple[LifecycleHook, ...]:
@@ -201,12 +183,41 @@ def find(name: str) -> Path:
     return known[name]
 
 
+def _check_hooks(scenario: Scenario, document: Document) -> None:
+    known = ("pause", "scripted", *functions.hooks(functions.deployed()))
+    for index, entry in enumerate(scenario.hooks):
+        if entry.hook not in known:
+            message = f"unknown hook {entry.hook!r}{_nearest(entry.hook, known)}"
+            raise document.error(("hooks", index, "hook"), message)
+    attached = [hook.name for hook in scenario.lifecycle_hooks("", "")]
+    for key in ("answers", "because", "calls_at_most", "calls_at_least"):
+        for name in getattr(scenario.expect, key):
+            if name not in attached:
+                where = ("expect", to_camel(key), name)
+                raise document.error(where, f"no such hook here{_nearest(name, attached)}")
+
+
+def _check_actors(scenario: Scenario, document: Document) -> None:
+    from rehearsal.actors import actor_of, kinds  # noqa: PLC0415  # actors know scenarios' durations
+
+    for index, entry in enumerate(scenario.actors):
+        try:
+            actor_of(entry)
+        except ValidationError as error:
+            kind = next(iter(entry))
+            raise _pointed(document, kinds()[kind], error, ("actors", index, kind)) from error
+        except ValueError as error:
+            raise document.error(("actors", index), str(error)) from error
+
+
 def _nearest(name: str, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(name, sorted(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""
 
 
-def _pointed(document: Document, model: type[BaseModel], error: ValidationError, above: Path_ = ()) -> DocumentError:
+def _pointed(
+    document: Document, model: type[BaseModel], error: ValidationError, above: Path_ = ()
+) -> DocumentError:
     """Say in one line what is wrong in *document*; *model* is of what stands at *above*."""
     errors = error.errors(include_url=False, include_context=False)
     # A key that is missing may be the one that is misspelt.

@@ -1,0 +1,163 @@
+"""`rehearse serve`: the rehearsal's AWS over HTTP, in a process of its own."""
+
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from rehearsal.model import ControlPlane
+from rehearsal.serving import know
+
+SERVICE = "arn:aws:ecs:us-east-1:123456789012:service/shop/checkout"
+DEPLOYMENT = "arn:aws:ecs:us-east-1:123456789012:service-deployment/shop/checkout/EZe5RNVLH6PPzHXINuP28"
+
+SCENARIO = """\
+service: {name: checkout, cluster: shop, scaleUp: 5m}
+expect: {status: SUCCESSFUL}
+"""
+
+
+@contextmanager
+def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rehearsal", "serve", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    try:
+        line = process.stdout.readline()
+        match = re.match(r"AWS_ENDPOINT_URL=(http://127\.0\.0\.1:\d+) AWS_ACCESS_KEY_ID=\S+", line)
+        assert match, (line, process.stderr.read())
+        yield process, match[1]
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def event(**weights: dict[str, int]) -> dict[str, Any]:
+    return {
+        "executionId": "f4fcae0f-9bec-41c6-ba87-0eaa0cef8af5",
+        "lifecycleStage": "PRODUCTION_TRAFFIC_SHIFT" if weights else "POST_TEST_TRAFFIC_SHIFT",
+        "resourceArn": DEPLOYMENT,
+        "executionDetails": {
+            "serviceArn": SERVICE,
+            "targetServiceRevisionArn": revision("2"),
+            "testTrafficWeights": {},
+            "productionTrafficWeights": {revision(number[-1]): share for number, share in weights.items()},
+        },
+    }
+
+
+def revision(identifier: str) -> str:
+    return f"arn:aws:ecs:us-east-1:123456789012:service-revision/shop/checkout/{identifier}"
+
+
+def client(service: Any, url: str) -> Any:
+    return boto3.client(
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def test_an_idle_account_answers_over_http_and_ends_on_sigterm() -> None:
+    with serving() as (process, url):
+        ecs = client("ecs", url)
+        described = ecs.describe_service_deployments(serviceDeploymentArns=[DEPLOYMENT])
+        with pytest.raises(ClientError) as caught:
+            ecs.list_service_deployments(service="checkout", cluster="shop")
+        ssm = client("ssm", url)
+        ssm.put_parameter(Name="/a", Value="b", Type="String")
+
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=30)
+
+    assert (described["serviceDeployments"], described["failures"]) == (
+        [],
+        [{"arn": DEPLOYMENT, "reason": "MISSING"}],
+    )
+    assert caught.value.response["Error"]["Code"] == "ClusterNotFoundException"
+    assert (process.returncode, errors) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("weights", "sources"),
+    [({}, ["1"]), ({"rev2": 100}, []), ({"rev2": 10, "rev7": 90}, ["7"])],
+    ids=["says nothing about blue", "first deployment", "says what blue is"],
+)
+def test_ecs_is_in_the_middle_of_the_deployment_of_a_sample_event(
+    weights: dict[str, int], sources: list[str]
+) -> None:
+    plane = ControlPlane()
+
+    know(plane, event(**weights))
+
+    (deployment,) = plane.deployments.values()
+    assert (str(deployment.arn), deployment.status) == (DEPLOYMENT, "IN_PROGRESS")
+    assert [str(source.arn) for source in deployment.sources] == [revision(one) for one in sources]
+    assert str(deployment.target.arn) == revision("2")
+    assert set(plane.revisions) == {revision(one) for one in (*sources, "2")}
+
+
+@pytest.mark.parametrize("payload", [None, {}, [], {"source": "aws.scheduler"}], ids=str)
+def test_an_event_of_another_kind_adds_nothing(payload: object) -> None:
+    plane = ControlPlane()
+
+    know(plane, payload)
+
+    assert (plane.deployments, plane.revisions) == ({}, {})
+
+
+def test_a_scenario_can_be_watched_and_stopped_over_http(tmp_path: Any) -> None:
+    file = tmp_path / "slow.yaml"
+    file.write_text(SCENARIO)
+    with serving(str(file)) as (process, url):
+        assert process.stdout is not None
+        # The deployment is there once its first status is printed.
+        for line in process.stdout:
+            if "IN_PROGRESS" in line:
+                break
+        ecs = client("ecs", url)
+        (listed,) = ecs.list_service_deployments(service="checkout", cluster="shop")["serviceDeployments"]
+        (described,) = ecs.describe_service_deployments(
+            serviceDeploymentArns=[listed["serviceDeploymentArn"]]
+        )["serviceDeployments"]
+
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+
+    assert described["serviceArn"] == SERVICE
+    assert described["status"] == "IN_PROGRESS"
+    assert described["sourceServiceRevisions"][0]["requestedProductionTrafficWeight"] == 100
+    assert process.returncode != 0
+
+
+def test_an_address_that_is_taken_is_said_in_one_line() -> None:
+    with serving() as (_, url):
+        port = url.rpartition(":")[2]
+        second = subprocess.run(
+            [sys.executable, "-m", "rehearsal", "serve", "--port", port],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    assert second.returncode == 2
+    assert second.stderr.startswith(f"rehearse: 127.0.0.1:{port}: Address already in use")
+    assert len(second.stderr.splitlines()) == 1

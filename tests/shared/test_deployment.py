@@ -1,0 +1,238 @@
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import time_machine
+
+from rehearsal.aws.cloud import Cloud
+from rehearsal.model import RevisionSummary, Status
+from shared.deployment import Deployment
+from shared.errors import Misconfigured, Transient
+from shared.lifecycle import LifecycleEvent, ServiceRevisionArn
+from shared.revision import Image, Revision
+from shared.revision import TestHeader as Header
+from tests.shared.checkout import (
+    BLUE,
+    DEPLOYMENT,
+    GREEN,
+    HEX,
+    POST_TEST,
+    PRE_PRODUCTION,
+    START,
+    TASK_DEFINITION,
+    deploy,
+    event,
+    split,
+)
+
+DESCRIBE = "ecs:DescribeServiceDeployments"
+OLDER = ServiceRevisionArn("aws", BLUE.region, BLUE.account, "shop", "checkout", "1000000000000000001")
+GROUP = "arn:aws:elasticloadbalancing:us-east-1:123456789012:targetgroup/checkout-2/0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def hook(cloud: Cloud) -> Any:
+    with cloud.acting_as("hook"), time_machine.travel(START, tick=False):
+        yield
+
+
+def of(stage: str = POST_TEST, **weights: Any) -> Deployment:
+    return Deployment(LifecycleEvent.parse(event(stage, **weights)))
+
+
+def test_green_and_blue_are_read_whole(cloud: Cloud) -> None:
+    deploy(cloud)
+    revision = cloud.control_plane.revisions[str(GREEN)]
+    revision.resolved_load_balancers = [{"targetGroupArn": GROUP, "productionListenerRule": "rule"}, {}]
+    revision.service_connect = {
+        "enabled": True,
+        "services": [
+            {"portName": "admin"},
+            {
+                "portName": "http",
+                "clientAliases": [
+                    {"port": 81},
+                    {
+                        "port": 80,
+                        "testTrafficRules": {"header": {"name": "x-try", "value": {"exact": "1.5"}}},
+                    },
+                ],
+            },
+        ],
+    }
+
+    assert of().green == Revision(
+        arn=GREEN,
+        task_definition_arn=TASK_DEFINITION,
+        images=(
+            Image("app", "shop/app:1.5", f"sha256:{HEX}"),
+            Image("proxy", "shop/proxy:2", f"sha256:{HEX}"),
+        ),
+        target_groups=(GROUP,),
+        test_header=Header("x-try", "1.5"),
+    )
+    assert of().blue == Revision(
+        arn=BLUE,
+        task_definition_arn=TASK_DEFINITION,
+        images=(
+            Image("app", "shop/app:1.4", f"sha256:{HEX}"),
+            Image("proxy", "shop/proxy:2", f"sha256:{HEX}"),
+        ),
+        target_groups=(),
+        test_header=None,
+    )
+
+
+@pytest.mark.parametrize(
+    ("service_connect", "header"),
+    [
+        (None, None),
+        ({"enabled": False}, None),
+        ({"enabled": True}, Header("x-amzn-ecs-blue-green-test", None)),
+        (
+            {"enabled": True, "services": [{"portName": "http", "clientAliases": [{"port": 80}]}]},
+            Header("x-amzn-ecs-blue-green-test", None),
+        ),
+        (
+            {
+                "enabled": True,
+                "services": [
+                    {
+                        "portName": "http",
+                        "clientAliases": [{"port": 80, "testTrafficRules": {"header": {"name": "x-try"}}}],
+                    }
+                ],
+            },
+            Header("x-try", None),
+        ),
+    ],
+)
+def test_the_test_header_is_the_service_s_own_or_service_connect_s(
+    cloud: Cloud, service_connect: Any, header: Header | None
+) -> None:
+    deploy(cloud)
+    cloud.control_plane.revisions[str(GREEN)].service_connect = service_connect
+
+    assert of().green.test_header == header
+
+
+def test_an_image_without_digest_yet_has_none(cloud: Cloud) -> None:
+    deploy(cloud)
+    cloud.control_plane.revisions[str(GREEN)].container_images[0].image_digest = None
+
+    assert of().green.images[0] == Image("app", "shop/app:1.5", None)
+
+
+def test_ecs_is_asked_once_for_each_thing_and_only_when_it_is_wanted(cloud: Cloud) -> None:
+    deploy(cloud)
+    deployment = of()
+
+    with cloud.recording() as calls:
+        assert deployment.arn == DEPLOYMENT
+        assert calls == []
+        for _ in range(2):
+            assert (deployment.status, deployment.strategy) == ("IN_PROGRESS", "BLUE_GREEN")
+            assert deployment.started_at == START - timedelta(minutes=4)
+            assert (deployment.is_first, deployment.is_rolling_back) == (False, False)
+            assert (deployment.green.arn, deployment.blue and deployment.blue.arn) == (GREEN, BLUE)
+
+    assert [(call.action, call.resource) for call in calls] == [
+        (DESCRIBE, str(DEPLOYMENT)),
+        ("ecs:DescribeServiceRevisions", str(GREEN)),
+        ("ecs:DescribeServiceRevisions", str(BLUE)),
+    ]
+
+
+def test_blue_is_the_other_key_of_the_weights_before_anything_is_asked(cloud: Cloud) -> None:
+    with cloud.recording() as calls:
+        assert of(PRE_PRODUCTION, production=split(0, 100)).blue_arn == BLUE
+        assert of(POST_TEST, test=split(100, 0)).blue_arn == BLUE
+        assert of(PRE_PRODUCTION, production={**split(0, 60), str(OLDER): 40}).blue_arn == BLUE
+
+    assert calls == []
+
+
+def test_of_several_sources_the_one_with_the_traffic_is_blue(cloud: Cloud) -> None:
+    deploy(
+        cloud,
+        sources=[
+            RevisionSummary(arn=OLDER, production_weight=None),
+            RevisionSummary(arn=BLUE, production_weight=100.0),
+        ],
+    )
+
+    assert of().blue_arn == BLUE
+
+
+def test_a_deployment_without_source_is_the_first_and_has_no_blue(cloud: Cloud) -> None:
+    deploy(cloud, sources=[])
+
+    assert (of().is_first, of().blue_arn, of().blue) == (True, None, None)
+    assert of().green.arn == GREEN
+
+
+@pytest.mark.parametrize(
+    ("status", "rolling_back"),
+    [
+        (Status.PENDING, False),
+        (Status.IN_PROGRESS, False),
+        (Status.STOP_REQUESTED, False),
+        (Status.ROLLBACK_REQUESTED, True),
+        (Status.ROLLBACK_IN_PROGRESS, True),
+    ],
+)
+def test_the_status_tells_a_rollback(cloud: Cloud, status: Status, rolling_back: bool) -> None:
+    deploy(cloud, status=status)
+
+    assert (of().status, of().is_rolling_back) == (status.value, rolling_back)
+
+
+def test_a_deployment_that_has_not_started_dates_from_its_creation(cloud: Cloud) -> None:
+    deploy(cloud, started_at=None)
+
+    assert of().started_at == START - timedelta(minutes=5)
+
+
+def test_a_deployment_without_strategy_is_a_rolling_one(cloud: Cloud) -> None:
+    deploy(cloud, configuration={})
+
+    assert of().strategy == "ROLLING"
+
+
+def test_the_task_definition_is_ecs_own(cloud: Cloud) -> None:
+    admin = cloud.client("ecs", user="admin")
+    registered = admin.register_task_definition(
+        family="checkout", containerDefinitions=[{"name": "app", "image": "shop/app:1.5", "memory": 256}]
+    )["taskDefinition"]
+    deploy(cloud)
+    cloud.control_plane.revisions[str(GREEN)].task_definition = registered["taskDefinitionArn"]
+    deployment = of()
+
+    found = deployment.task_definition(deployment.green)
+
+    assert (found["taskDefinitionArn"], found["containerDefinitions"][0]["image"]) == (
+        registered["taskDefinitionArn"],
+        "shop/app:1.5",
+    )
+
+
+def test_what_ecs_does_not_know_may_come_to_be_known(cloud: Cloud) -> None:
+    with pytest.raises(Transient) as unknown:
+        of().status  # noqa: B018
+    deploy(cloud)
+    del cloud.control_plane.revisions[str(GREEN)]
+    with pytest.raises(Transient) as missing:
+        of().green  # noqa: B018
+
+    assert str(unknown.value) == f"ecs:DescribeServiceDeployments does not know {DEPLOYMENT} (yet)"
+    assert str(missing.value) == f"ecs:DescribeServiceRevisions does not know {GREEN} (yet)"
+
+
+def test_a_missing_permission_is_named(cloud: Cloud) -> None:
+    with cloud.enforcing_iam(), pytest.raises(Misconfigured) as denied:
+        of().status  # noqa: B018
+
+    assert (
+        str(denied.value)
+        == f"the function's role may not {DESCRIBE} on {DEPLOYMENT}; add it to the role's policy"
+    )
