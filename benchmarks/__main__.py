@@ -5,4 +5,4 @@ import sys
 
 MODULES = ("benchmarks.rehearsal", "benchmarks.cold_start")
 
-sys.exit(max([subprocess.run([sys.executable, "-m", module]).returncode for module in MODULES]))
+sys.exit(max([subprocess.run([sys.executable, "-m", module], check=False).returncode for module in MODULES]))

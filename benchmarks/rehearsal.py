@@ -47,15 +47,26 @@ expect: {status: ROLLBACK_SUCCESSFUL}
 
 def main() -> int:
     """Measure and print one line each; returns 1 when a bound is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--repeat", type=int, default=1000, metavar="N")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         held = [
             measured("the tour", [], 30, folder),
-            measured("LINEAR 3 %, 24-hour bakes, hooks at every stage", [scenario(folder, LINEAR_AT_ONCE)], 2, folder),
+            measured(
+                "LINEAR 3 %, 24-hour bakes, hooks at every stage",
+                [scenario(folder, LINEAR_AT_ONCE)],
+                2,
+                folder,
+            ),
             measured("LINEAR 3 %, an approval at each step", [scenario(folder, LINEAR_APPROVED)], 10, folder),
-            measured(f"--repeat {options.repeat}, with an approval", ["01-approved", "--repeat", str(options.repeat)], 120),
+            measured(
+                f"--repeat {options.repeat}, with an approval",
+                ["approved", "--repeat", str(options.repeat)],
+                120,
+            ),
             same(folder),
             polls(folder),
         ]
@@ -76,7 +87,8 @@ def measured(name: str, arguments: list[str], at_most: float, json_to: str | Non
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     held = code == 0 and seconds <= at_most
-    print(f"{name}: {seconds:.1f} s (at most {at_most} s), largest process so far {peak:.0f} MB{'' if held else '  MISSED'}")
+    missed = "" if held else "  MISSED"
+    print(f"{name}: {seconds:.1f} s (at most {at_most} s), largest process so far {peak:.0f} MB{missed}")
     return held
 
 
@@ -86,7 +98,8 @@ def same(folder: str) -> bool:
     for file in files:
         rehearse(["--seed", "7", "--json", str(file)])
     equal = files[0].read_bytes() == files[1].read_bytes()
-    print(f"the tour twice with one seed: {'the same' if equal else 'NOT the same'} {files[0].stat().st_size} bytes")
+    verdict = "the same" if equal else "NOT the same"
+    print(f"the tour twice with one seed: {verdict} {files[0].stat().st_size} bytes")
     return equal
 
 
@@ -97,7 +110,9 @@ def polls(folder: str) -> bool:
     (outcome,) = json.loads(file.read_text())
     calls = [one for one in outcome["happenings"] if one["kind"] == "call"]
     delays = [one["callback_seconds"] for one in calls if one["callback_seconds"]]
-    first_hour = max(delay for one, delay in zip(calls, delays, strict=False) if one["at"] - calls[0]["at"] < 3600)
+    first_hour = max(
+        delay for one, delay in zip(calls, delays, strict=False) if one["at"] - calls[0]["at"] < 3600
+    )
     held = len(calls) <= 600 and first_hour <= 30 and max(delays) <= 180
     print(
         f"a day without a decision: {len(calls)} calls (at most 600; ECS's default delay makes 2,880), "
@@ -108,7 +123,8 @@ def polls(folder: str) -> bool:
 
 def rehearse(arguments: list[str]) -> int:
     command = [sys.executable, "-m", "rehearsal", *arguments]
-    return subprocess.run(command, stdout=subprocess.DEVNULL, env={**os.environ, "PYTHONDONTWRITEBYTECODE": ""}).returncode
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.run(command, stdout=subprocess.DEVNULL, env=environment, check=False).returncode
 
 
 if __name__ == "__main__":

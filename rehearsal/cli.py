@@ -59,15 +59,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _rehearse(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse",
-        description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop and without AWS.",
-        epilog="Other commands: rehearse list | check TEMPLATE | replay RECORD | serve | schema (each has --help). "
+        description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop, without AWS.",
+        epilog="Other commands, each with --help: rehearse list | check | replay | serve | schema. "
         "Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read.",
     )
-    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="built-in name or YAML file; default: the tour")
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything random; equal seeds, equal runs")
-    parser.add_argument("--repeat", type=int, default=1, metavar="N", help="run each scenario with seeds S, S+1, ...")
     parser.add_argument(
-        "--switch", action="append", default=[], metavar="NAME=VALUE", help="an undocumented behaviour of ECS; may be repeated"
+        "scenarios", nargs="*", metavar="SCENARIO", help="built-in name or YAML file; default: the tour"
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="of everything random; equal seeds, equal runs"
+    )
+    parser.add_argument(
+        "--repeat", type=int, default=1, metavar="N", help="run each scenario with seeds S, S+1, ..."
+    )
+    parser.add_argument(
+        "--switch",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an undocumented behaviour of ECS; may be repeated",
     )
     parser.add_argument("--switches", choices=["all"], help="every value of every switch, one at a time")
     parser.add_argument(
@@ -75,12 +85,19 @@ def _rehearse(given: Sequence[str]) -> int:
         dest="runtime",
         choices=["in-process", "rie", "sam"],
         default="in-process",
-        help="where hooks run: here, under Lambda's Runtime Interface Emulator, or in `sam local start-lambda`",
+        help="where hooks run: here, under Lambda's Runtime Interface Emulator, or in `sam local`",
     )
-    parser.add_argument("--clock", choices=["virtual", "real"], default="virtual", help="real waits as long as ECS would")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for many runs")
+    parser.add_argument(
+        "--clock", choices=["virtual", "real"], default="virtual", help="real waits as long as ECS would"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes for many runs"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every outcome as JSON")
     parser.add_argument("--html", type=Path, metavar="FILE", help="write a report to look at in a browser")
+    parser.add_argument(
+        "--picture", type=Path, metavar="FILE", help="write what the terminal shows as an SVG, for a README"
+    )
     options = parser.parse_args(given)
     if options.repeat < 1 or options.jobs < 1:
         parser.error("--repeat and --jobs take a number of at least 1")
@@ -88,10 +105,12 @@ def _rehearse(given: Sequence[str]) -> int:
     from rehearsal.report.timeline import Timeline
     from rehearsal.scenario import Scenario, built_in, find
 
-    for report in (options.json, options.html):
+    for report in (options.json, options.html, options.picture):
         # Said before the runs, not after them.
         if report and (report.is_dir() or not report.parent.is_dir()):
-            raise DocumentError(f"{report}: can't be written: {report.parent} is no folder, or it is one itself")
+            raise DocumentError(
+                f"{report}: can't be written: {report.parent} is no folder, or it is one itself"
+            )
     files = [find(name) for name in options.scenarios] or list(built_in().values())
     scenarios = [Scenario.read(file) for file in files]
     switches = _switches(options.switch)
@@ -107,7 +126,7 @@ def _rehearse(given: Sequence[str]) -> int:
                 for variant in (variants if options.switches else [switches])
                 for seed in range(options.seed, options.seed + options.repeat)
             ]
-            keep = bool(options.json or options.html)
+            keep = bool(options.json or options.html or options.picture)
             held, outcomes = _many(timeline, runs, options, keep=keep)
         else:
             outcomes = _tour(timeline, scenarios, options, switches)
@@ -118,6 +137,10 @@ def _rehearse(given: Sequence[str]) -> int:
         from rehearsal.report.page import write_page
 
         write_page(outcomes, options.html)
+    if options.picture:
+        from rehearsal.report.terminal_picture import write_terminal_picture
+
+        write_terminal_picture(outcomes, options.picture)
     return AS_EXPECTED if held else NOT_AS_EXPECTED
 
 
@@ -130,7 +153,10 @@ def _rehearsal(runtime: "RuntimeName", clock: "Clock") -> "Iterator[Rehearsal]":
 
 
 def _tour(
-    timeline: "Timeline", scenarios: "Sequence[Scenario]", options: argparse.Namespace, switches: dict[str, str]
+    timeline: "Timeline",
+    scenarios: "Sequence[Scenario]",
+    options: argparse.Namespace,
+    switches: dict[str, str],
 ) -> "list[Outcome]":
     outcomes = []
     with _rehearsal(options.runtime, options.clock) as rehearsal:
@@ -223,7 +249,9 @@ def _write_json(outcomes: "Sequence[Outcome]", file: Path) -> None:
 
 def _list(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="rehearse list", description="List scenarios, actors and switches.")
-    parser.add_argument("what", nargs="?", choices=["scenarios", "actors", "switches"], help="default: all three")
+    parser.add_argument(
+        "what", nargs="?", choices=["scenarios", "actors", "switches"], help="default: all three"
+    )
     options = parser.parse_args(given)
 
     from rehearsal.actors import kinds
@@ -235,12 +263,16 @@ def _list(given: Sequence[str]) -> int:
         sections["scenarios"] = [(name, Scenario.read(file).description) for name, file in built_in().items()]
     if options.what in {None, "actors"}:
         sections["actors"] = [
-            (f"{name}: {{{', '.join(info.alias or key for key, info in kind.model_fields.items())}}}", kind.__doc__ or "")
+            (
+                f"{name}: {{{', '.join(info.alias or key for key, info in kind.model_fields.items())}}}",
+                kind.__doc__ or "",
+            )
             for name, kind in kinds().items()
         ]
     if options.what in {None, "switches"}:
         sections["switches"] = [
-            (f"{name}={'|'.join(values(name))}", info.description or "") for name, info in Switches.model_fields.items()
+            (f"{name}={'|'.join(values(name))}", info.description or "")
+            for name, info in Switches.model_fields.items()
         ]
     print_listing(sections)
     return AS_EXPECTED
@@ -249,11 +281,16 @@ def _list(given: Sequence[str]) -> int:
 def _check(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse check",
-        description="Say what ECS or CloudFormation would reject in a template's services and hooks, or what would bite.",
-        epilog="Exit code 0: nothing found, or warnings only; 1: errors (with --strict: anything); 2: unreadable.",
+        description="Say what ECS or CloudFormation would reject in a template's services and hooks, "
+        "or what would bite.",
+        epilog="Exit code 0: nothing, or warnings only; 1: errors (with --strict: anything); 2: unreadable.",
     )
-    parser.add_argument("templates", nargs="+", metavar="TEMPLATE", help="CloudFormation or SAM, YAML or JSON")
-    parser.add_argument("--parameter", action="append", default=[], metavar="NAME=VALUE", help="a template parameter")
+    parser.add_argument(
+        "templates", nargs="+", metavar="TEMPLATE", help="CloudFormation or SAM, YAML or JSON"
+    )
+    parser.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="a template parameter"
+    )
     parser.add_argument("--strict", action="store_true", help="let warnings fail as well")
     parser.add_argument("--json", action="store_true", help="print findings as JSON")
     options = parser.parse_args(given)
@@ -261,14 +298,18 @@ def _check(given: Sequence[str]) -> int:
     from rehearsal.check import run
 
     return run(
-        options.templates, parameters=_pairs(options.parameter), json_output=options.json, strict=options.strict, stdout=sys.stdout
+        options.templates,
+        parameters=_pairs(options.parameter),
+        json_output=options.json,
+        strict=options.strict,
+        stdout=sys.stdout,
     )
 
 
 def _replay(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse replay",
-        description="Compute the verdicts of decision records again, from what the records say they were computed from.",
+        description="Compute the verdicts of decision records again, from the inputs that the records hold.",
         epilog="Takes records as S3 keeps them, log lines that hold one, or the --json file of a rehearsal. "
         "Exit code 0: every verdict came out the same, byte for byte; 1: one did not; 2: unreadable.",
     )
@@ -284,12 +325,18 @@ def _replay(given: Sequence[str]) -> int:
 def _serve(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse serve",
-        description="Serve the rehearsal's AWS over HTTP and run a scenario on the real clock, so that you can play "
+        description="Serve the rehearsal's AWS over HTTP and run a scenario on the real clock. You can play "
         "the approver with the AWS CLI: set AWS_ENDPOINT_URL to the address printed.",
     )
-    parser.add_argument("scenario", nargs="?", metavar="SCENARIO", help="what to deploy; default: nothing, an idle account")
     parser.add_argument(
-        "--event", type=Path, action="append", default=[], metavar="FILE",
+        "scenario", nargs="?", metavar="SCENARIO", help="what to deploy; default: nothing, an idle account"
+    )
+    parser.add_argument(
+        "--event",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
         help="a sample event whose deployment the account is to know; may be repeated",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; containers need 0.0.0.0")
@@ -305,11 +352,10 @@ def _schema(given: Sequence[str]) -> int:
     from rehearsal.schemas import FOLDER, write
 
     parser = argparse.ArgumentParser(
-        prog="rehearse schema", description="Write the JSON Schemas of the hooks' settings, for editors and validators."
+        prog="rehearse schema",
+        description="Write the JSON Schemas of the hooks' settings, for editors and validators.",
     )
     parser.add_argument("--to", type=Path, default=FOLDER, metavar="FOLDER", help="default: docs/schema")
     for file in write(parser.parse_args(given).to):
         print(file)
     return AS_EXPECTED
-
-

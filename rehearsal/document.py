@@ -52,7 +52,9 @@ class Document:
             data = None if node is None else _Reader(file, lines).value(node, ())
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
-            raise DocumentError(f"{file}:{mark.line + 1 if mark else 1}: {error.problem or error.context}") from error
+            raise DocumentError(
+                f"{file}:{mark.line + 1 if mark else 1}: {error.problem or error.context}"
+            ) from error
         except (yaml.YAMLError, RecursionError) as error:
             raise DocumentError(f"{file}: not readable as YAML: {type(error).__name__}") from error
         return cls(file, data, lines)
@@ -94,7 +96,9 @@ class _Reader:
         try:
             return self.scalars.construct_object(node)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
-            raise DocumentError(f"{self.file}:{node.start_mark.line + 1}: not a value YAML can read") from error
+            raise DocumentError(
+                f"{self.file}:{node.start_mark.line + 1}: not a value YAML can read"
+            ) from error
 
     def _mapping(self, node: yaml.MappingNode, path: Path_) -> dict[str, Any]:
         result: dict[str, Any] = {}

@@ -8,7 +8,10 @@ from rehearsal.scenario import Expectation
 
 
 def check(
-    expect: Expectation, deployments: Sequence[ServiceDeployment], happenings: Sequence[Happening], duration: float
+    expect: Expectation,
+    deployments: Sequence[ServiceDeployment],
+    happenings: Sequence[Happening],
+    duration: float,
 ) -> list[Check]:
     """Hold what happened against what was expected; one check for each thing said."""
     first = deployments[0]
@@ -26,18 +29,26 @@ def check(
         checks.append(Check(text=f"{hook} says {words!r}", held=words in seen, seen=seen))
     for hook, most in expect.calls_at_most.items():
         count = sum(call.hook == hook for call in calls)
-        checks.append(Check(text=f"{hook} is called at most {most} times", held=count <= most, seen=str(count)))
+        checks.append(
+            Check(text=f"{hook} is called at most {most} times", held=count <= most, seen=str(count))
+        )
     for hook, least in expect.calls_at_least.items():
         count = sum(call.hook == hook for call in calls)
-        checks.append(Check(text=f"{hook} is called at least {least} times", held=count >= least, seen=str(count)))
+        checks.append(
+            Check(text=f"{hook} is called at least {least} times", held=count >= least, seen=str(count))
+        )
     for number, status in expect.later.items():
         index = int(number) - 1
         seen = deployments[index].status if 0 <= index < len(deployments) else "no such deployment"
         checks.append(Check(text=f"deployment {number} ends {status}", held=seen == status, seen=seen))
     if expect.lasts_at_least is not None:
         held = duration >= expect.lasts_at_least
-        checks.append(Check(text=f"lasts {expect.lasts_at_least:g} s or longer", held=held, seen=f"{duration:g} s"))
+        checks.append(
+            Check(text=f"lasts {expect.lasts_at_least:g} s or longer", held=held, seen=f"{duration:g} s")
+        )
     if expect.lasts_at_most is not None:
         held = duration <= expect.lasts_at_most
-        checks.append(Check(text=f"lasts {expect.lasts_at_most:g} s or less", held=held, seen=f"{duration:g} s"))
+        checks.append(
+            Check(text=f"lasts {expect.lasts_at_most:g} s or less", held=held, seen=f"{duration:g} s")
+        )
     return checks

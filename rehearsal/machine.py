@@ -206,7 +206,9 @@ class StageMachine:
         if not rolling:
             blue = 100.0 if self.blue else 0.0
             self.saw(
-                WeightsChanged(at=self.env.now, deployment=deployment.arn.id, route="production", green=0.0, blue=blue)
+                WeightsChanged(
+                    at=self.env.now, deployment=deployment.arn.id, route="production", green=0.0, blue=blue
+                )
             )
         yield self.env.timeout(START_SECONDS)
         deployment.started_at = self._time()
@@ -362,13 +364,19 @@ class StageMachine:
         self.deployment.updated_at = self._time()
         self.saw(
             StageEntered(
-                at=self.env.now, deployment=self.deployment.arn.id, stage=str(stage), step=step, rollback=rollback
+                at=self.env.now,
+                deployment=self.deployment.arn.id,
+                stage=str(stage),
+                step=step,
+                rollback=rollback,
             )
         )
 
     def _weights(self, route: Literal["test", "production"], green: float) -> None:
         deployment = self.deployment
-        if green == (deployment.target.test_weight if route == "test" else deployment.target.production_weight):
+        if green == (
+            deployment.target.test_weight if route == "test" else deployment.target.production_weight
+        ):
             return
         blue = round(100 - green, 1) if self.blue else 0.0
         for summary in (*deployment.sources, deployment.target):
@@ -377,13 +385,17 @@ class StageMachine:
                 summary.test_weight = weight
             else:
                 summary.production_weight = weight
-        self.saw(WeightsChanged(at=self.env.now, deployment=deployment.arn.id, route=route, green=green, blue=blue))
+        self.saw(
+            WeightsChanged(at=self.env.now, deployment=deployment.arn.id, route=route, green=green, blue=blue)
+        )
 
     def _status(self, status: Status, reason: str | None = None) -> None:
         self.deployment.status = status
         self.deployment.status_reason = reason
         self.deployment.updated_at = self._time()
-        self.saw(StatusChanged(at=self.env.now, deployment=self.deployment.arn.id, status=status, reason=reason))
+        self.saw(
+            StatusChanged(at=self.env.now, deployment=self.deployment.arn.id, status=status, reason=reason)
+        )
 
     def _end(self, status: Status, reason: str | None) -> None:
         deployment = self.deployment

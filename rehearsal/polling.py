@@ -38,6 +38,8 @@ class Invocation:
     """Why there is no reply: the function raised or timed out. ECS sees a missing hookStatus."""
     refused_by_lambda: str | None = None
     """Why Lambda did not run the function: no permission, throttled, 5xx."""
+    role_not_assumed: bool = False
+    """ECS could not assume the hook's role, and so called nobody."""
     record: dict[str, Any] | None = None
     """The decision record in the function's log."""
 
@@ -45,7 +47,7 @@ class Invocation:
 class Target(Protocol):
     """What a Lambda hook's ARN leads to."""
 
-    def __call__(self, event: dict[str, Any]) -> Invocation: ...
+    def __call__(self, event: dict[str, Any], /) -> Invocation: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,11 @@ class Poller:
 
     def run(self, hook: LifecycleHook, stage: Stage, step: float | None, *, rollback: bool) -> Process:
         """Run one hook to its end (a simpy process whose value is a :class:`Verdict`)."""
-        limit = hook.timeout_minutes if hook.target_type == "PAUSE" else min(hook.timeout_minutes, STAGE_LIMIT_MINUTES)
+        limit = (
+            hook.timeout_minutes
+            if hook.target_type == "PAUSE"
+            else min(hook.timeout_minutes, STAGE_LIMIT_MINUTES)
+        )
         deadline = self.env.now + 60 * limit
         kind = "pause" if hook.target_type == "PAUSE" else "lambda"
         run = HookRun(
@@ -130,7 +136,9 @@ class Poller:
             )
         )
 
-    def _poll(self, run: HookRun, stage: Stage, step: float | None, deadline: float, *, rollback: bool) -> Process:
+    def _poll(
+        self, run: HookRun, stage: Stage, step: float | None, deadline: float, *, rollback: bool
+    ) -> Process:
         hook = run.hook
         target = hook.target_arn or hook.name
         attempt = 0
@@ -190,6 +198,8 @@ class Poller:
     def _read(hook: LifecycleHook, invocation: Invocation) -> tuple[str, str | None, int | None]:
         """Return the answer, what is wrong with it, and the delay until the next call."""
         target = hook.target_arn or hook.name
+        if invocation.role_not_assumed:
+            return "INVALID", reasons.not_assumed(hook.role_arn or "of the hook"), None
         if invocation.refused_by_lambda:
             return "INVALID", reasons.not_invoked(target, invocation.refused_by_lambda), None
         reply = invocation.reply
@@ -205,7 +215,9 @@ class Poller:
         usable = isinstance(delay, int) and not isinstance(delay, bool) and delay > 0
         return "IN_PROGRESS", None, delay if usable else DEFAULT_CALLBACK_SECONDS
 
-    def _event(self, hook: LifecycleHook, stage: Stage, step: float | None, *, rollback: bool) -> dict[str, Any]:
+    def _event(
+        self, hook: LifecycleHook, stage: Stage, step: float | None, *, rollback: bool
+    ) -> dict[str, Any]:
         deployment = self.deployment
         test, production = self._weights(stage, step, rollback=rollback)
         event: dict[str, Any] = {
@@ -266,7 +278,9 @@ class Poller:
             return (id(hook),)
         if rollback:
             # A rollback has no step of its own; it finds what the last one left.
-            step = max((kept[2] for kept in self.runtime_details if kept[:2] == (id(hook), stage)), default=None)
+            step = max(
+                (kept[2] for kept in self.runtime_details if kept[:2] == (id(hook), stage)), default=None
+            )
         return (id(hook), stage, step)
 
     def _details(self, hook: LifecycleHook, stage: Stage, step: float | None, *, rollback: bool) -> Any:

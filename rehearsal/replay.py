@@ -32,7 +32,9 @@ def replay(file: Path, out: TextIO) -> bool:
         recorded = canonical(record.get("verdict"))
         hook = _hook(str(record.get("hook")))
         if hook is None or record["schema"] != SCHEMA_VERSION:
-            raise DocumentError(f"{file}: {name}: not a record of this version's hooks, of schema {SCHEMA_VERSION}")
+            raise DocumentError(
+                f"{file}: {name}: not a record of this version's hooks, of schema {SCHEMA_VERSION}"
+            )
         try:
             again = canonical(hook.replay(record))
         except Misconfigured as error:
@@ -40,13 +42,24 @@ def replay(file: Path, out: TextIO) -> bool:
             print(f"—  {name}: {record.get('verdict', {}).get('answer')}; {error}", file=out)
             continue
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as error:
-            raise DocumentError(f"{file}: {name}: not a whole record: {type(error).__name__}: {error}") from error
-        if again == recorded:
+            raise DocumentError(
+                f"{file}: {name}: not a whole record: {type(error).__name__}: {error}"
+            ) from error
+        told = _told(record)
+        if again == recorded and record.get("reply") == told:
             print(f"✓  {name}: {recorded}", file=out)
         else:
             same = False
-            print(f"✗  {name}: recorded {recorded}\n   {' ' * len(name)}  computed {again}", file=out)
+            indent = " " * (len(name) + 5)
+            print(f"✗  {name}: recorded {recorded}, told ECS {record.get('reply')}", file=out)
+            print(f"{indent}computed {again}, which is {told}", file=out)
     return same
+
+
+def _told(record: dict[str, Any]) -> str:
+    """Return what ECS must have been told of the verdict; observe mode turns a refusal round."""
+    answers = {"proceed": "SUCCEEDED", "wait": "IN_PROGRESS", "refuse": "FAILED"}
+    return "SUCCEEDED" if record.get("wouldRefuse") else answers[record["verdict"]["answer"]]
 
 
 def _hook(name: str) -> Any:

@@ -23,7 +23,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from rehearsal import functions
@@ -36,6 +36,24 @@ from rehearsal.switches import Switches
 from shared.lifecycle import Stage
 
 BUILT_IN = Path(__file__).parent / "scenarios"
+
+# In which order they are best watched; any other comes after these.
+TOUR = (
+    "approved",
+    "rejected",
+    "expired",
+    "stale-approval",
+    "two-people",
+    "alarm-while-waiting",
+    "canary",
+    "linear",
+    "first-deployment",
+    "first-deployment-rejected",
+    "superseded",
+    "throttled",
+    "stopped-by-hand",
+    "pause-hook",
+)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
 
@@ -55,7 +73,10 @@ class Service(_Part):
     scale_up: Duration = Field(60.0, description="until green is healthy")
     scale_up_fails: bool = Field(False, description="whether green never is, and the circuit breaker trips")
     images: dict[str, tuple[str, str]] = Field(
-        default={"app": ("shop/checkout:41", "shop/checkout:42"), "proxy": ("vendor/proxy:1.9", "vendor/proxy:1.9")},
+        default={
+            "app": ("shop/checkout:41", "shop/checkout:42"),
+            "proxy": ("vendor/proxy:1.9", "vendor/proxy:1.9"),
+        },
         description="by container: what blue and what green runs",
     )
 
@@ -70,7 +91,9 @@ class HookEntry(_Part):
     timeout_in_minutes: int = Field(1440, ge=1, le=20160)
     action: Literal["ROLLBACK", "CONTINUE"] = "ROLLBACK"
     replies: tuple[Any, ...] = Field(
-        (), description="scripted: what it answers call by call, the last for ever; {raise: text}, {throttle: text}"
+        (),
+        description="scripted: what it answers call by call, the last for ever; "
+        "{raise: text}, {throttle: text}, {noRole: true}",
     )
 
     @model_validator(mode="after")
@@ -91,13 +114,15 @@ class Expectation(_Part):
     status: Status
     reason: str | None = Field(None, description="words that statusReason contains")
     answers: dict[str, str] = Field(default={}, description="by hook: its last answer")
-    because: dict[str, str] = Field(default={}, description="by hook: words its last verdict's reason contains")
+    because: dict[str, str] = Field(
+        default={}, description="by hook: words its last verdict's reason contains"
+    )
     calls_at_most: dict[str, int] = Field(default={}, description="by hook: how often it may be called")
     calls_at_least: dict[str, int] = Field(default={}, description="by hook: how often it must be called")
     lasts_at_least: Duration | None = None
     lasts_at_most: Duration | None = None
     later: dict[Annotated[str, Field(pattern=r"^[2-9]$")], Status] = Field(
-        default={}, description="by number (\"2\", \"3\", ...): how later deployments end"
+        default={}, description='by number ("2", "3", ...): how later deployments end'
     )
 
 
@@ -110,14 +135,18 @@ class Scenario(_Part):
     strategy: Strategy = Strategy()
     alarms: tuple[str, ...] = Field((), description="CloudWatch alarms that roll the deployment back")
     hooks: tuple[HookEntry, ...] = ()
-    actors: tuple[dict[str, Any], ...] = Field((), description="each {kind: {...}}; see `rehearse list actors`")
+    actors: tuple[dict[str, Any], ...] = Field(
+        (), description="each {kind: {...}}; see `rehearse list actors`"
+    )
     switches: Switches = Switches()
     expect: Expectation
 
     @model_validator(mode="after")
     def _can_be_deployed(self) -> Self:
         if self.service.exposure == "headless" and self.strategy.type in {"CANARY", "LINEAR"}:
-            raise ValueError(f"{self.strategy.type} needs a load balancer or Service Connect; headless has none")
+            raise ValueError(
+                f"{self.strategy.type} needs a load balancer or Service Connect; headless has none"
+            )
         for kind, entries in (("pause", self._entries(pause=True)), ("Lambda", self._entries(pause=False))):
             if len(entries) > 10:
                 raise ValueError(f"{len(entries)} {kind} hooks; ECS allows 10")
@@ -170,7 +199,8 @@ class Scenario(_Part):
 
 def built_in() -> dict[str, Path]:
     """Return the scenarios of the tour by name."""
-    return {file.stem: file for file in sorted(BUILT_IN.glob("*.yaml"))}
+    files = {file.stem: file for file in sorted(BUILT_IN.glob("*.yaml"))}
+    return {name: files[name] for name in sorted(files, key=lambda name: (*TOUR, name).index(name))}
 
 
 def find(name: str) -> Path:
@@ -248,7 +278,9 @@ def _keys(model: type[BaseModel], path: Path_) -> list[str]:
         if info is None:
             return []
         candidates = [info.annotation, *getattr(info.annotation, "__args__", ())]
-        below = next((one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None)
+        below = next(
+            (one for one in candidates if isinstance(one, type) and issubclass(one, BaseModel)), None
+        )
         if below is None:
             return []
         model = below

@@ -25,7 +25,10 @@ def schemas() -> Mapping[str, dict[str, Any]]:
             # pydantic's titles are the keys once more, misspelt.
             for described in schema["properties"].values():
                 described.pop("title", None)
-            found[f"{name}.{kind}.json"] = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+            found[f"{name}.{kind}.json"] = {
+                "$schema": "https://json-schema.org/draft/2020-12/schema",
+                **schema,
+            }
     return found
 
 

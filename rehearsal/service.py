@@ -67,7 +67,7 @@ class DeployedService:
             ),
             service=self.arn,
             configuration=self._configuration(hooks),
-            sources=[self._summary(revision, serving=revision is self.active[-1]) for revision in self.active],
+            sources=[self._summary(one, serving=one is self.active[-1]) for one in self.active],
             target=self._summary(green, serving=False),
             created_at=now,
             alarms={"status": "MONITORING", "alarmNames": list(scenario.alarms), "triggeredAlarmNames": []}
@@ -127,7 +127,9 @@ class DeployedService:
                 ContainerImage(
                     container_name=container,
                     image=image,
-                    image_digest=_digest(image) if self.switches.digests_at_pre_scale_up == "present" else None,
+                    image_digest=_digest(image)
+                    if self.switches.digests_at_pre_scale_up == "present"
+                    else None,
                 )
                 for container, image in images.items()
             ],
@@ -177,7 +179,11 @@ class DeployedService:
         if hooks:
             configuration["lifecycleHooks"] = [_described(hook) for hook in hooks]
         if self.scenario.alarms:
-            configuration["alarms"] = {"alarmNames": list(self.scenario.alarms), "enable": True, "rollback": True}
+            configuration["alarms"] = {
+                "alarmNames": list(self.scenario.alarms),
+                "enable": True,
+                "rollback": True,
+            }
         return configuration
 
     def _load_balancers(self) -> list[JsonObject]:

@@ -40,9 +40,12 @@ def serve(scenario: str | None, events: Sequence[Path], host: str, port: int) ->
     with Rehearsal(clock="real", enforce_iam=False) as rehearsal, _server(rehearsal, host, port) as server:
         for payload in payloads:
             know(rehearsal.cloud.control_plane, payload)
+        # Before the address is told, for whoever starts this may end it as soon as it knows.
+        signal.signal(signal.SIGTERM, _end)
         print(f"AWS_ENDPOINT_URL={server.url} {CREDENTIALS}", flush=True)
         if chosen is None:
-            _until_interrupted()
+            with contextlib.suppress(KeyboardInterrupt):
+                threading.Event().wait()
             return 0
         with Timeline() as timeline:
             timeline.scenario_started(
@@ -110,14 +113,5 @@ def _server(rehearsal: Rehearsal, host: str, port: int) -> Iterator[Server]:
         yield server
 
 
-def _until_interrupted() -> None:
-    ended = threading.Event()
-
-    def end(_signal: int, _frame: FrameType | None) -> None:
-        ended.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, end)
-    ended.wait()
-
-
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -35,7 +35,8 @@ class Switches(BaseModel):
         "target-first", description="the order of the keys of weight maps"
     )
     rollback_before_shift: Literal["fires-shift-hooks", "fires-none"] = Field(
-        "fires-shift-hooks", description="whether shift hooks are called when the failure came before any shift"
+        "fires-shift-hooks",
+        description="whether shift hooks are called when the failure came before any shift",
     )
     rollback_order: Literal["production-then-test", "test-then-production"] = Field(
         "production-then-test", description="the order of the two rollback calls"
@@ -63,7 +64,8 @@ class Switches(BaseModel):
         "absent", description="whether a tag's imageDigest is in the revision before a task has started"
     )
     nlb_delay: Literal["after-hook", "before-hook"] = Field(
-        "after-hook", description="whether a network load balancer's ten minutes pass after or before the hooks"
+        "after-hook",
+        description="whether a network load balancer's ten minutes pass after or before the hooks",
     )
     siblings_of_a_refusal: Literal["polled-on", "dropped"] = Field(
         "polled-on", description="whether hooks still running when another of their stage fails are polled on"

@@ -20,11 +20,11 @@ from moto.sns.models import sns_backends
 from rehearsal import functions
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.expectations import check
+from rehearsal.lambda_functions import Function
 from rehearsal.machine import Plan, StageMachine
 from rehearsal.model import HookRun, ServiceDeployment
 from rehearsal.outcome import ActorSpoke, Happening, HookCalled, Outcome
 from rehearsal.polling import Invocation, Target
-from rehearsal.lambda_functions import Function
 from rehearsal.runtime import Runtime
 from rehearsal.runtime.in_process import InProcess
 from rehearsal.scenario import HookEntry, Scenario
@@ -82,7 +82,7 @@ class Rehearsal:
         self._open.enter_context(self.cloud)
         if self._enforce_iam:
             self._open.enter_context(self.cloud.enforcing_iam())
-        self._open.callback(lambda: self.runtime.close())
+        self._open.callback(lambda: self.runtime.close())  # noqa: PLW0108  # the one it has then
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -104,11 +104,14 @@ class Rehearsal:
         saw: Callable[[Happening], None] = lambda _: None,
     ) -> Outcome:
         """Run a scenario to its end. Equal arguments give equal outcomes, on the virtual clock."""
-        chosen = Switches.model_validate({**scenario.switches.model_dump(exclude_defaults=True), **(switches or {})})
+        chosen = Switches.model_validate(
+            {**scenario.switches.model_dump(exclude_defaults=True), **(switches or {})}
+        )
         env: Environment = VirtualEnvironment() if self.clock == "virtual" else RealEnvironment()
         with env.travelling(self.clock_file):
             self.cloud.reset(seed=seed, switches=chosen)
-            world = World(self, scenario, env, chosen, random.Random(seed), saw)  # noqa: S311  # not for secrets
+            rng = random.Random(seed)  # noqa: S311  # not for secrets
+            world = World(self, scenario, env, switches=chosen, rng=rng, saw=saw)
             return world.play(seed)
 
 
@@ -120,6 +123,7 @@ class World:
         rehearsal: Rehearsal,
         scenario: Scenario,
         env: Environment,
+        *,
         switches: Switches,
         rng: random.Random,
         saw: Callable[[Happening], None],
@@ -297,7 +301,9 @@ class World:
         credentials = self._credentials.get(function.logical_id)
         if credentials is None:
             document = {"Version": "2012-10-17", "Statement": list(function.statements)}
-            credentials = self.cloud.credentials(f"{function.logical_id}Role", function.logical_id, [document])
+            credentials = self.cloud.credentials(
+                f"{function.logical_id}Role", function.logical_id, [document]
+            )
             self._credentials[function.logical_id] = credentials
         environment = {**functions.environment(function), **credentials, **extra}
         if self._rehearsal.endpoint_url:
@@ -327,10 +333,12 @@ class _Scripted:
         self._replies: Iterator[Any] = iter(replies)
         self._last: Any = None
 
-    def __call__(self, event: dict[str, Any]) -> Invocation:
+    def __call__(self, _event: dict[str, Any], /) -> Invocation:
         self._last = reply = next(self._replies, self._last)
         if isinstance(reply, dict) and "raise" in reply:
             return Invocation(error=str(reply["raise"]))
         if isinstance(reply, dict) and "throttle" in reply:
             return Invocation(refused_by_lambda=str(reply["throttle"]))
+        if isinstance(reply, dict) and "noRole" in reply:
+            return Invocation(role_not_assumed=True)
         return Invocation(reply=reply)

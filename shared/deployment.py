@@ -76,7 +76,9 @@ class Deployment:
     def blue_arn(self) -> ServiceRevisionArn | None:
         # After RECONCILE_SERVICE there may be several sources; the one with the traffic is blue.
         for weights in (self._event.weights, self._event.production_weights, self._event.test_weights):
-            others = {revision: weight for revision, weight in weights.items() if revision != self._event.target}
+            others = {
+                revision: weight for revision, weight in weights.items() if revision != self._event.target
+            }
             if others:
                 return max(others, key=lambda revision: others[revision])
         sources = self._description.get("sourceServiceRevisions") or []
@@ -119,7 +121,9 @@ def _revision(described: Mapping[str, Any]) -> Revision:
             Image(image.get("containerName", ""), image.get("image", ""), image.get("imageDigest"))
             for image in described.get("containerImages", [])
         ),
-        target_groups=tuple(balancer["targetGroupArn"] for balancer in balancers if "targetGroupArn" in balancer),
+        target_groups=tuple(
+            balancer["targetGroupArn"] for balancer in balancers if "targetGroupArn" in balancer
+        ),
         test_header=_test_header(described.get("serviceConnectConfiguration") or {}),
     )
 

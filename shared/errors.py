@@ -111,7 +111,9 @@ def _from_client_error(error: ClientError, action: str, resource: object) -> Hoo
     if code in _TRANSIENT_CODES or status >= 500 or status == 429:
         return Transient(f"{action} on {resource}: {code or status}")
     if code in _DENIED_CODES:
-        return Misconfigured(f"the function's role may not {action} on {resource}; add it to the role's policy")
+        return Misconfigured(
+            f"the function's role may not {action} on {resource}; add it to the role's policy"
+        )
     message = error.response.get("Error", {}).get("Message", "")
     return Misconfigured(f"{action} on {resource}: {code}: {shown(message)}")
 

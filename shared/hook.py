@@ -177,7 +177,9 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             result = self._trouble(error, state, call, rolling_back=rolling_back)
         except HookError as error:
             result = Refuse(str(error))
-            self._count("Misconfigured" if isinstance(error, Misconfigured) else "Untrusted", event.service.service)
+            self._count(
+                "Misconfigured" if isinstance(error, Misconfigured) else "Untrusted", event.service.service
+            )
         # SystemExit is not a way to answer ECS either.
         except (Exception, SystemExit) as error:
             logger.exception("a defect in the hook")
@@ -196,7 +198,9 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
     def _call(self, event: LifecycleEvent, state: "_State") -> Call[SettingsT, PolicyT]:
         resolved = resolve(self.settings, self.policy, event.hook_details, os.environ)
         if resolved.tightened:
-            logger.warning(f"the organisation's policy overrules hookDetails: {', '.join(resolved.tightened)}")
+            logger.warning(
+                f"the organisation's policy overrules hookDetails: {', '.join(resolved.tightened)}"
+            )
         return Call(
             event=event,
             settings=resolved.settings,
@@ -212,7 +216,9 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
         if rolling_back:
             return _checked(self._restore(call))
         if event.stage is None:
-            raise Misconfigured(f"lifecycleStage: {shown(event.stage_name)} is unknown to this version of the hook")
+            raise Misconfigured(
+                f"lifecycleStage: {shown(event.stage_name)} is unknown to this version of the hook"
+            )
         if event.stage not in self.stages:
             stages = ", ".join(stage for stage in Stage if stage in self.stages)
             raise Misconfigured(f"{self.name} has no use at {event.stage}; attach it at one of: {stages}")
@@ -423,7 +429,11 @@ class _State:
         except (KeyError, ValueError):
             return fresh
         # ECS may turn integers into floats; a count that is neither is not ours.
-        if isinstance(troubles, bool) or not isinstance(troubles, int | float) or not isinstance(data, Mapping):
+        if (
+            isinstance(troubles, bool)
+            or not isinstance(troubles, int | float)
+            or not isinstance(data, Mapping)
+        ):
             return fresh
         if not 0 <= troubles < 1_000_000 or since > now or troubled_since > now:
             return fresh
@@ -437,7 +447,9 @@ class _State:
             "troubles": self.troubles,
             "data": dict(data),
         }
-        return {**written, "troubledSince": clock.timestamp(self.troubled_since)} if self.troubles else written
+        return (
+            {**written, "troubledSince": clock.timestamp(self.troubled_since)} if self.troubles else written
+        )
 
 
 @contextlib.contextmanager

@@ -2,15 +2,18 @@
 
 ::
 
-    {"executionId": "f4fcae0f-...",
-     "lifecycleStage": "PRODUCTION_TRAFFIC_SHIFT",
-     "resourceArn": "arn:aws:ecs:...:service-deployment/CLUSTER/SERVICE/ID",
-     "executionDetails": {
-         "serviceArn": "arn:aws:ecs:...:service/CLUSTER/SERVICE",
-         "targetServiceRevisionArn": "arn:aws:ecs:...:service-revision/CLUSTER/SERVICE/ID",
-         "testTrafficWeights": {},
-         "productionTrafficWeights": {"<green revision>": 100, "<blue revision>": 0}},
-     "hookDetails": {...}}
+    {
+        "executionId": "f4fcae0f-...",
+        "lifecycleStage": "PRODUCTION_TRAFFIC_SHIFT",
+        "resourceArn": "arn:aws:ecs:...:service-deployment/CLUSTER/SERVICE/ID",
+        "executionDetails": {
+            "serviceArn": "arn:aws:ecs:...:service/CLUSTER/SERVICE",
+            "targetServiceRevisionArn": "arn:aws:ecs:...:service-revision/CLUSTER/SERVICE/ID",
+            "testTrafficWeights": {},
+            "productionTrafficWeights": {"<green revision>": 100, "<blue revision>": 0},
+        },
+        "hookDetails": {...},
+    }
 
 The event says neither which revision is blue nor which way the deployment travels; the first is
 ``shared.deployment``'s job, the second is :attr:`LifecycleEvent.direction`.

@@ -128,4 +128,6 @@ def _problem(model: type[BaseModel], found: Mapping[str, Any]) -> str:
         hint = f", did you mean {near[0]!r}?" if near else f"; valid: {', '.join(valid)}"
         return f"unknown key {shown(where)}{hint}"
     message = str(found["msg"])
-    return f"{where + ': ' if where else ''}{message[:1].lower()}{message[1:]}, got {shown(found.get('input'))}"
+    return (
+        f"{where + ': ' if where else ''}{message[:1].lower()}{message[1:]}, got {shown(found.get('input'))}"
+    )

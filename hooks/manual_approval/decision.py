@@ -65,7 +65,9 @@ def decide(history: Sequence[Version], asked: Version, hook: str, rules: Rules, 
             continue
         statement = read(version.text)
         if statement.kind is Kind.NOT_UNDERSTOOD:
-            remarks.append(f"version {version.number} by {version.by}: not understood; write APPROVED or REJECTED")
+            remarks.append(
+                f"version {version.number} by {version.by}: not understood; write APPROVED or REJECTED"
+            )
         if statement.kind not in {Kind.APPROVED, Kind.REJECTED}:
             continue
         if version.at >= expires_at:

@@ -83,7 +83,9 @@ def handler(call: ApprovalCall) -> Result:
         return Proceed("first deployment of the service, and onFirstDeployment is skip")
     prefix = call.environment.get(PREFIX_VARIABLE, "")
     if not prefix.startswith("/"):
-        raise Misconfigured(f"the function's environment variable {PREFIX_VARIABLE} must name a path, such as /approvals")
+        raise Misconfigured(
+            f"the function's environment variable {PREFIX_VARIABLE} must name a path, such as /approvals"
+        )
     _check_step(call)
     result = _proceeding(call, ParameterStore(parameter_name(prefix, call.event)))
     return _observed(result) if settings.mode == "observe" else result
@@ -113,7 +115,7 @@ def _proceeding(call: ApprovalCall, store: ParameterStore) -> Result:
     finding = decide(history, asked, hook, rules, call.now)
     for remark in finding.remarks:
         logger.warning(f"{store.name}: {remark}")
-    call.evidence.inputs = _inputs(history, asked, hook, rules, call, finding)
+    call.evidence.inputs = _inputs(call, history, asked=asked, hook=hook, rules=rules, finding=finding)
     announced = _announce(call, store, finding.expires_at) if call.state.get("announced") is False else True
     waiting = _wait(call, asked.at, finding.expires_at, history[-1].number, announced=announced)
     result = answer(finding, rules.on_expiry, waiting)
@@ -162,7 +164,12 @@ def _unchanged(call: ApprovalCall, store: ParameterStore) -> Wait | None:
 def _request(call: ApprovalCall, history: Sequence[Version], hook: str) -> Version | None:
     """Return the version that asks: the first that this hook itself wrote for this very deployment."""
     return next(
-        (version for version in history if same_role(version.by, hook) and is_request_for(version, call.event)), None
+        (
+            version
+            for version in history
+            if same_role(version.by, hook) and is_request_for(version, call.event)
+        ),
+        None,
     )
 
 
@@ -204,7 +211,9 @@ def _announce(call: ApprovalCall, store: ParameterStore, expires_at: datetime) -
     return True
 
 
-def _wait(call: ApprovalCall, asked_at: datetime, expires_at: datetime, version: int, *, announced: bool) -> Wait:
+def _wait(
+    call: ApprovalCall, asked_at: datetime, expires_at: datetime, version: int, *, announced: bool
+) -> Wait:
     settings = call.settings
     pace = Pace(
         first_seconds=settings.poll_first_seconds,
@@ -231,7 +240,9 @@ def _close(
     comment = finding.votes[-1].comment if finding.votes else ""
     try:
         store.append(
-            write_closing(finding.outcome, by=[vote.by for vote in finding.votes], comment=comment, now=call.now)
+            write_closing(
+                finding.outcome, by=[vote.by for vote in finding.votes], comment=comment, now=call.now
+            )
         )
     except HookError as error:
         logger.warning(f"{store.name}: settled but not marked as closed: {error}")
@@ -259,7 +270,13 @@ def _rules(call: ApprovalCall) -> Rules:
 
 
 def _inputs(
-    history: Sequence[Version], asked: Version, hook: str, rules: Rules, call: ApprovalCall, finding: Finding
+    call: ApprovalCall,
+    history: Sequence[Version],
+    *,
+    asked: Version,
+    hook: str,
+    rules: Rules,
+    finding: Finding,
 ) -> dict[str, Any]:
     """Write down what the decision was given, in the form :func:`replay` reads."""
     return {

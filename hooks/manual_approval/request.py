@@ -87,7 +87,9 @@ def read(text: str) -> Statement:
         return Statement(Kind.NOT_UNDERSTOOD)
     if not isinstance(document, dict):
         return Statement(Kind.NOT_UNDERSTOOD)
-    words = {str(document[key]).strip().casefold() for key in document if key.casefold() in {"state", "decision"}}
+    words = {
+        str(document[key]).strip().casefold() for key in document if key.casefold() in {"state", "decision"}
+    }
     if len(words) != 1 or (word := words.pop()) not in {kind.value for kind in Kind} - {Kind.NOT_UNDERSTOOD}:
         return Statement(Kind.NOT_UNDERSTOOD)
     comment = next((value for key, value in document.items() if key.casefold() == "comment"), "")
@@ -139,7 +141,8 @@ def write_request(
         "approvalsNeeded": required,
         "requestedAt": timestamp(now),
         "expiresAt": timestamp(expires_at),
-        "howToAnswer": f"aws ssm put-parameter --overwrite --name {name} --value APPROVED   (or REJECTED, or "
+        "howToAnswer": f"aws ssm put-parameter --overwrite --name {name} --value APPROVED   "
+        "(or REJECTED, or "
         '{"state": "REJECTED", "comment": "why"})',
         "images": images,
     }
@@ -197,7 +200,7 @@ def _images(green: Revision, blue: Revision | None) -> list[dict[str, str]]:
 
 
 def _short(reference: str, digest: str | None) -> str:
-    """Shorten a reference to what tells two releases apart: repository, tag and twelve digits of the digest."""
+    """Shorten a reference to what tells two releases apart: repository, tag, start of the digest."""
     name, _, pinned = reference.partition("@")
     digest = digest or pinned
     return f"{name[-120:]}@{digest[:19]}" if digest else name[-120:]

@@ -38,7 +38,9 @@ class ApprovalSettings(Settings):
     poll_first_seconds: Annotated[int, Stricter(max)] = Field(
         5, ge=1, le=300, description="delay before the first look for a decision"
     )
-    poll_growth: float = Field(1.5, ge=1, le=10, description="factor by which the delay grows from look to look")
+    poll_growth: float = Field(
+        1.5, ge=1, le=10, description="factor by which the delay grows from look to look"
+    )
     poll_seconds: Annotated[int, Stricter(max)] = Field(
         30, ge=1, le=3600, description="longest delay while the request is fresh"
     )

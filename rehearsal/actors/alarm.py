@@ -26,7 +26,11 @@ class Alarm(Actor):
 
             def listen(happening: Happening) -> None:
                 kind = StageEntered if self.since == "stage" else HookCalled
-                if isinstance(happening, kind) and self.stage in (None, happening.stage) and not reached.triggered:
+                if (
+                    isinstance(happening, kind)
+                    and self.stage in (None, happening.stage)
+                    and not reached.triggered
+                ):
                     reached.succeed()
 
             world.listeners.append(listen)

@@ -30,7 +30,9 @@ class Approver(Actor):
     each: bool = Field(False, description="whether to answer every request there will be")
     times: int = Field(1, ge=1, description="how many requests to answer before leaving")
     skip: int = Field(0, ge=0, description="how many requests to leave to others first")
-    too_early: bool = Field(False, description="whether to answer before anything was asked, when the deployment starts")
+    too_early: bool = Field(
+        False, description="whether to answer before anything was asked, when the deployment starts"
+    )
     on_previous: bool = Field(False, description="whether to answer the request of an earlier deployment")
 
     @model_validator(mode="after")
@@ -42,7 +44,9 @@ class Approver(Actor):
     def run(self, world: World) -> Process:
         if self.on_previous:
             yield world.env.timeout(self.after)
-            self._write(world, f"{world.approval_prefix}/{world.service.cluster}/{world.service.service}/Earlier_one")
+            self._write(
+                world, f"{world.approval_prefix}/{world.service.cluster}/{world.service.service}/Earlier_one"
+            )
             return
         if self.too_early:
             yield world.env.timeout(0)

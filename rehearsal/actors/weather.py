@@ -20,7 +20,9 @@ _ERRORS = {
 class Trouble(Actor):
     """Makes an AWS call go wrong for everybody who makes it."""
 
-    call: str = Field(pattern=r"^[a-z0-9]+:[A-Za-z*]+$", description="such as ssm:GetParameter, or ssm:* for all")
+    call: str = Field(
+        pattern=r"^[a-z0-9]+:[A-Za-z*]+$", description="such as ssm:GetParameter, or ssm:* for all"
+    )
     how: Literal["throttled", "failing", "denied"] = "throttled"
     after: Duration = 0.0
     lasts: Duration = 3600.0

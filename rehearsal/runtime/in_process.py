@@ -33,7 +33,9 @@ class InProcess:
     def __init__(self) -> None:
         self._entry_points: dict[str, Any] = {}
 
-    def invoke(self, function: LambdaFunction, event: Mapping[str, Any], environment: Mapping[str, str]) -> Invocation:
+    def invoke(
+        self, function: LambdaFunction, event: Mapping[str, Any], environment: Mapping[str, str]
+    ) -> Invocation:
         """Call a function the way Lambda's Python runtime does."""
         entry_point = self._entry_point(function.handler)
         context = _Context(function.arn, function.timeout_seconds)
@@ -43,7 +45,9 @@ class InProcess:
                 # Through JSON, as over the wire.
                 reply = json.loads(json.dumps(entry_point(json.loads(json.dumps(event)), context)))
             except Exception as error:  # noqa: BLE001  # what Lambda would report as a function error
-                return Invocation(error=f"{type(error).__name__}: {error}", log_lines=log.getvalue().splitlines())
+                return Invocation(
+                    error=f"{type(error).__name__}: {error}", log_lines=log.getvalue().splitlines()
+                )
         return Invocation(reply=reply, log_lines=log.getvalue().splitlines())
 
     def close(self) -> None:
@@ -76,11 +80,13 @@ def _log() -> Iterator[io.StringIO]:
     """Catch what the function writes to its log: Powertools' logger, and metrics on standard output."""
     buffer = io.StringIO()
     handlers = [h for h in logging.getLogger(LOGGER).handlers if isinstance(h, logging.StreamHandler)]
-    before = [handler.setStream(buffer) for handler in handlers]
+    # Not by setStream: it flushes the stream before, which may be closed by now.
+    before = [handler.stream for handler in handlers]
+    for handler in handlers:
+        handler.stream = buffer
     try:
         with contextlib.redirect_stdout(buffer):
             yield buffer
     finally:
         for handler, stream in zip(handlers, before, strict=True):
-            if stream is not None:
-                handler.setStream(stream)
+            handler.stream = stream

@@ -76,27 +76,27 @@ def test_one_that_does_not_exits_with_1_and_says_what_was_seen(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["01-aproved"], "rehearse: 01-aproved: no such scenario, did you mean '01-approved'?"),
+        (["01-aproved"], "rehearse: 01-aproved: no such scenario, did you mean 'approved'?"),
         (["none.yaml"], "rehearse: none.yaml: No such file or directory"),
         (
-            ["01-approved", "--switch", "merge=deep"],
+            ["approved", "--switch", "merge=deep"],
             "rehearse: --switch merge: it can be shallow or replace",
         ),
-        (["01-approved", "--switch", "merge"], "rehearse: --switch merge: it can be shallow or replace"),
+        (["approved", "--switch", "merge"], "rehearse: --switch merge: it can be shallow or replace"),
         (
-            ["01-approved", "--switch", "merg=replace"],
+            ["approved", "--switch", "merg=replace"],
             "rehearse: --switch merg: there is no such switch; see `rehearse list`",
         ),
         (
-            ["01-approved", "--json", "no/such/folder.json"],
+            ["approved", "--json", "no/such/folder.json"],
             "rehearse: no/such/folder.json: can't be written: no/such is no folder, or it is one itself",
         ),
         (
-            ["01-approved", "--html", "."],
+            ["approved", "--html", "."],
             "rehearse: .: can't be written: . is no folder, or it is one itself",
         ),
         (["replay", "none.json"], "rehearse: none.json: No such file or directory"),
-        (["serve", "01-aproved"], "rehearse: 01-aproved: no such scenario, did you mean '01-approved'?"),
+        (["serve", "01-aproved"], "rehearse: 01-aproved: no such scenario, did you mean 'approved'?"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -256,7 +256,7 @@ def test_repeated_runs_have_seeds_of_their_own(quick: str, tmp_path: Path) -> No
 
 
 def test_two_processes_give_what_one_gives_in_the_same_order(quick: str, tmp_path: Path) -> None:
-    arguments = [quick, "02-rejected", "--repeat", "12", "--seed", "1"]
+    arguments = [quick, "rejected", "--repeat", "12", "--seed", "1"]
 
     one = many([*arguments, "--jobs", "1"], tmp_path)
     two = many([*arguments, "--jobs", "2"], tmp_path)
@@ -304,8 +304,8 @@ def test_list_names_scenarios_actors_and_switches(capsys: pytest.CaptureFixture[
 @pytest.mark.parametrize(
     ("what", "has", "has_not"),
     [
-        ("scenarios", "01-approved", "weights_type"),
-        ("actors", "approver: {", "01-approved"),
+        ("scenarios", "approved", "weights_type"),
+        ("actors", "approver: {", "approved"),
         ("switches", "merge=shallow|replace", "approver: {"),
     ],
 )
@@ -338,7 +338,7 @@ def test_replay_exits_with_0_for_what_the_rehearsal_wrote_and_1_when_it_was_tamp
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "outcomes.json"
-    main(["02-rejected", "--json", str(file)])
+    main(["rejected", "--json", str(file)])
     tampered = tmp_path / "tampered.json"
     tampered.write_text(file.read_text().replace('"answer": "refuse"', '"answer": "proceed"'))
     assert tampered.read_text() != file.read_text()

@@ -297,7 +297,7 @@ def test_every_built_in_scenario_can_be_read_and_says_what_it_shows(file: Path) 
 
 
 def test_built_in_scenarios_are_found_by_name_and_files_by_path() -> None:
-    assert find("01-approved") == built_in()["01-approved"]
+    assert find("approved") == built_in()["approved"]
     assert find("mine.yaml") == Path("mine.yaml")
     assert find("some/where") == Path("some/where")
 
@@ -305,7 +305,7 @@ def test_built_in_scenarios_are_found_by_name_and_files_by_path() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("01-aproved", "01-aproved: no such scenario, did you mean '01-approved'?"),
+        ("01-aproved", "01-aproved: no such scenario, did you mean 'approved'?"),
         ("xyz", "xyz: no such scenario"),
     ],
 )

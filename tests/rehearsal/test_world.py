@@ -64,7 +64,7 @@ def test_a_new_rehearsal_makes_no_difference_either() -> None:
         with Rehearsal() as rehearsal:
             outcomes.append(
                 rehearsal.run(
-                    SCENARIOS["02-rejected"],
+                    SCENARIOS["rejected"],
                     seed=5,
                     switches={"map_order": "random", "duplicate_delivery": "on"},
                 )

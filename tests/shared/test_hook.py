@@ -495,7 +495,9 @@ def test_trouble_is_given_up_before_ecs_ends_the_stage(noon: Any) -> None:
     waiting = greeting(says(Wait("soon", 30)))(event(), Context())
     noon.shift(timedelta(hours=23))
 
-    assert greeting(raising(Transient("throttled")))(event(details=waiting["hookDetails"]), Context()) == FAILED
+    assert (
+        greeting(raising(Transient("throttled")))(event(details=waiting["hookDetails"]), Context()) == FAILED
+    )
 
 
 def test_what_the_handler_left_survives_trouble(noon: Any) -> None:
@@ -627,7 +629,7 @@ def retrying() -> None:
     while True:
         try:
             blocked()
-        except Exception:  # noqa: BLE001, PERF203
+        except Exception:  # noqa: BLE001
             continue
 
 

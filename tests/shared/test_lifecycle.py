@@ -334,7 +334,7 @@ def test_stages_are_in_the_order_of_a_deployment() -> None:
         Stage.PRE_PRODUCTION_TRAFFIC_SHIFT,
         Stage.PRODUCTION_TRAFFIC_SHIFT,
     ]
-    assert (list(Stage)[0], list(Stage)[-1]) == (Stage.RECONCILE_SERVICE, Stage.POST_PRODUCTION_TRAFFIC_SHIFT)
+    assert (next(iter(Stage)), list(Stage)[-1]) == (Stage.RECONCILE_SERVICE, Stage.POST_PRODUCTION_TRAFFIC_SHIFT)
 
 
 def test_arns_are_written_as_they_were_read() -> None:

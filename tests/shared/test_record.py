@@ -7,7 +7,7 @@ from rehearsal.aws.cloud import Cloud
 from shared import record
 from shared.errors import Misconfigured, Transient
 from shared.response import Proceed, Refuse, Result, Wait
-from tests.shared.checkout import DEPLOYMENT, PRE_PRODUCTION, POST_TEST
+from tests.shared.checkout import DEPLOYMENT, POST_TEST, PRE_PRODUCTION
 
 BUCKET = "decision-records"
 DOCUMENT: dict[str, Any] = {

@@ -229,7 +229,7 @@ def test_the_pre_production_stage_is_shown_as_the_switch_says(
         ),
     ],
 )
-def test_a_request_that_ecs_rejects_is_rejected(  # noqa: PLR0917 - the columns of the table
+def test_a_request_that_ecs_rejects_is_rejected(
     cloud: Cloud, ecs: Any, operation: str, parameters: dict[str, object], code: str, message: str
 ) -> None:
     add_deployment(cloud, "one")

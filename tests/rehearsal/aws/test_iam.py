@@ -183,7 +183,7 @@ CALLS: list[tuple[str, str, dict[str, Any], str, list[str]]] = [
     CALLS,
     ids=[f"{call[0]}-{call[1]}" for call in CALLS],
 )
-def test_a_call_is_checked_on_exactly_its_resources(  # noqa: PLR0917 - the columns of the table
+def test_a_call_is_checked_on_exactly_its_resources(
     cloud: Cloud, service: str, operation: str, parameters: dict[str, Any], action: str, resources: list[str]
 ) -> None:
     client = cloud.client(service, role=ROLE)
@@ -220,7 +220,7 @@ def test_a_call_is_checked_on_exactly_its_resources(  # noqa: PLR0917 - the colu
         ("cloudwatch", "put_metric_data", {"Namespace": "N", "MetricData": []}, "AccessDenied", 403),
     ],
 )
-def test_each_service_denies_in_its_own_words(  # noqa: PLR0917 - the columns of the table
+def test_each_service_denies_in_its_own_words(
     cloud: Cloud, service: str, operation: str, parameters: dict[str, Any], code: str, status: int
 ) -> None:
     client = cloud.client(service, role=ROLE)
