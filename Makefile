@@ -35,7 +35,7 @@ rehearse: setup
 	@$(RUN) rehearse $(ARGS)
 
 test: setup
-	@$(RUN) pytest $(ARGS)
+	@$(RUN) pytest --numprocesses auto --dist worksteal $(ARGS)
 
 lint: setup
 	@$(RUN) ruff format --check .

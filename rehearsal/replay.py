@@ -36,7 +36,7 @@ def replay(file: Path, out: TextIO) -> bool:
                 f"{file}: {name}: not a record of this version's hooks, of schema {SCHEMA_VERSION}"
             )
         try:
-            again = canonical(hook.replay(record))
+            verdict = hook.replay(record)
         except Misconfigured as error:
             # Nothing to compute: the request was just made, or the settings were unreadable.
             print(f"—  {name}: {record.get('verdict', {}).get('answer')}; {error}", file=out)
@@ -45,7 +45,7 @@ def replay(file: Path, out: TextIO) -> bool:
             raise DocumentError(
                 f"{file}: {name}: not a whole record: {type(error).__name__}: {error}"
             ) from error
-        told = _told(record)
+        again, told = canonical(verdict), _told(verdict, record)
         if again == recorded and record.get("reply") == told:
             print(f"✓  {name}: {recorded}", file=out)
         else:
@@ -56,10 +56,11 @@ def replay(file: Path, out: TextIO) -> bool:
     return same
 
 
-def _told(record: dict[str, Any]) -> str:
-    """Return what ECS must have been told of the verdict; observe mode turns a refusal round."""
+def _told(verdict: dict[str, Any], record: dict[str, Any]) -> str:
+    """Return what ECS must have been told; observe mode turns a refusal round."""
     answers = {"proceed": "SUCCEEDED", "wait": "IN_PROGRESS", "refuse": "FAILED"}
-    return "SUCCEEDED" if record.get("wouldRefuse") else answers[record["verdict"]["answer"]]
+    refused = verdict["answer"] == "refuse"
+    return "SUCCEEDED" if refused and record.get("wouldRefuse") else answers[verdict["answer"]]
 
 
 def _hook(name: str) -> Any:

@@ -1,5 +1,6 @@
 import contextlib
 import json
+import logging
 import math
 import signal
 import socket
@@ -20,7 +21,7 @@ from rehearsal.model import Status
 from shared import record
 from shared.clock import timestamp
 from shared.errors import Misconfigured, Transient, Untrusted
-from shared.hook import EVIDENCE_SECONDS, RESERVE_SECONDS, Call, Hook, lifecycle_hook
+from shared.hook import EVIDENCE_SECONDS, RESERVE_SECONDS, Call, Hook, lifecycle_hook, logger
 from shared.lifecycle import Direction, LifecycleEvent, Stage
 from shared.response import STATE_KEY, Proceed, Refuse, Result, Wait
 from shared.settings import Settings
@@ -232,6 +233,21 @@ def test_log_lines_carry_deployment_stage_and_direction_of_their_own_call(log: L
         "greeting",
     )
     assert not {"correlation_id", "stage", "step", "direction"} & set(second)
+
+
+@pytest.mark.parametrize("also", [None, "exception"])
+@pytest.mark.parametrize("error", [OSError("standard output is closed"), SystemExit(1)])
+def test_not_even_a_log_that_fails_lets_an_error_out(
+    monkeypatch: pytest.MonkeyPatch, error: BaseException, also: str | None
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(logger, "clear_state", fail)
+    if also and isinstance(error, Exception):
+        monkeypatch.setattr(logger, also, fail)
+
+    assert greeting(says(Proceed("hello")))(event(), Context()) == FAILED
 
 
 # ---------------------------------------------------------------------------------- where it may act
@@ -629,7 +645,7 @@ def retrying() -> None:
     while True:
         try:
             blocked()
-        except Exception:  # noqa: BLE001
+        except Exception:
             continue
 
 
@@ -928,8 +944,14 @@ def test_lost_evidence_is_said_and_counted(
     assert outside.mails == [MAIL]
 
 
-@pytest.mark.parametrize("reason", ["a half \ud800 of a pair", "x" * 300_000, "two\nlines\0"])
-def test_no_reason_is_too_strange_for_the_answer(outside: Outside, reason: str) -> None:
+@pytest.mark.parametrize(
+    "reason", ["a half \ud800 of a pair", "x" * 300_000, "two\nlines\0"], ids=["half", "long", "lines"]
+)
+def test_no_reason_is_too_strange_for_the_answer(
+    outside: Outside, log: Log, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    # Half a pair can't be handed from one of pytest's processes to another, as what a test has logged is.
+    monkeypatch.setattr(logging.getLogger("ecs-lifecycle-hooks"), "propagate", False)
     assert greeting(says(Proceed(reason)))(event(), Context()) == SUCCEEDED
     assert greeting(says(Refuse(reason)))(event(), Context()) == FAILED
 
