@@ -8,7 +8,6 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,10 @@ from rehearsal.aws.cloud import Cloud
 from rehearsal.aws.server import Server
 from rehearsal.functions import environment
 from rehearsal.lambda_functions import Function
-from rehearsal.model import ContainerImage, RevisionSummary, ServiceDeployment, ServiceRevision, Status
 from rehearsal.runtime.lambda_python import ROOT, find_uv, lambda_python
 from rehearsal.runtime.sam_local import SamLocalError, find_sam, prepare
+from rehearsal.serving import know
 from rehearsal.template import Template
-from shared.errors import Misconfigured
-from shared.lifecycle import LifecycleEvent
 
 FUNCTION = "ManualApprovalFunction"
 EVENTS = ROOT / "events" / "manual_approval"
@@ -115,37 +112,7 @@ class Aws:
 
     def deploy(self, event: object) -> None:
         """Have ECS in the middle of the deployment that *event* is about, if it is about one."""
-        try:
-            call = LifecycleEvent.parse(event)
-        except Misconfigured:
-            return
-        now = datetime.now(UTC)
-        others = {*call.production_weights, *call.test_weights} - {call.target}
-        plane = self.cloud.control_plane
-        for arn in (call.target, *others):
-            plane.revisions[str(arn)] = ServiceRevision(
-                arn=arn,
-                created_at=now,
-                task_definition=f"arn:aws:ecs:{REGION}:{arn.account}:task-definition/{arn.service}:{arn.id[-2:]}",
-                container_images=[
-                    ContainerImage(
-                        container_name="app",
-                        image=f"{arn.service}:{arn.id[-2:]}",
-                        image_digest=f"sha256:{arn.id[-2:] * 32}",
-                    )
-                ],
-            )
-        plane.deployments[str(call.deployment)] = ServiceDeployment(
-            arn=call.deployment,
-            service=call.service,
-            configuration={"strategy": "BLUE_GREEN"},
-            sources=[RevisionSummary(arn=arn, production_weight=100.0) for arn in others],
-            target=RevisionSummary(arn=call.target, production_weight=0.0),
-            created_at=now,
-            started_at=now,
-            status=Status.IN_PROGRESS,
-            lifecycle_stage=call.stage_name,
-        )
+        know(self.cloud.control_plane, event)
 
     def answer_requests(self, text: str) -> None:
         """Be a person who answers whatever is asked."""
