@@ -218,11 +218,11 @@ def test_the_task_definition_is_ecs_own(cloud: Cloud) -> None:
 
 def test_what_ecs_does_not_know_may_come_to_be_known(cloud: Cloud) -> None:
     with pytest.raises(Transient) as unknown:
-        of().status
+        of().status  # noqa: B018  # the access is the call
     deploy(cloud)
     del cloud.control_plane.revisions[str(GREEN)]
     with pytest.raises(Transient) as missing:
-        of().green
+        of().green  # noqa: B018  # the access is the call
 
     assert str(unknown.value) == f"ecs:DescribeServiceDeployments does not know {DEPLOYMENT} (yet)"
     assert str(missing.value) == f"ecs:DescribeServiceRevisions does not know {GREEN} (yet)"
@@ -230,7 +230,7 @@ def test_what_ecs_does_not_know_may_come_to_be_known(cloud: Cloud) -> None:
 
 def test_a_missing_permission_is_named(cloud: Cloud) -> None:
     with cloud.enforcing_iam(), pytest.raises(Misconfigured) as denied:
-        of().status
+        of().status  # noqa: B018  # the access is the call
 
     assert (
         str(denied.value)

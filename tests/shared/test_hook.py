@@ -645,7 +645,7 @@ def retrying() -> None:
     while True:
         try:
             blocked()
-        except Exception:
+        except Exception:  # noqa: BLE001  # as a retry loop does
             continue
 
 

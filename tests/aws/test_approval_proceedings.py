@@ -1,0 +1,603 @@
+"""The approval hook's proceedings in full: what it writes, says, records and looks behind."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from moto.sns.models import sns_backends
+
+from hooks.manual_approval import parameter_store
+from hooks.manual_approval.handler import handler
+from rehearsal.aws.cloud import ACCOUNT
+from rehearsal.model import RevisionSummary
+from shared import record
+from shared.lifecycle import ServiceDeploymentArn
+from shared.response import STATE_KEY
+from tests.aws.conftest import BUCKET, REQUEST, TOPIC, Account
+from tests.shared.checkout import (
+    BLUE,
+    DEPLOYMENT,
+    GREEN,
+    POST_TEST,
+    PRE_PRODUCTION,
+    REGION,
+    SERVICE,
+    START,
+    assert_valid,
+    deploy,
+    event,
+    split,
+)
+
+FUNCTION = "ManualApprovalFunction"
+SUCCEEDED = {"hookStatus": "SUCCEEDED"}
+FAILED = {"hookStatus": "FAILED"}
+HOOK = f"arn:aws:sts::{ACCOUNT}:assumed-role/{FUNCTION}Role/{FUNCTION}"
+APPROVERS = f"arn:aws:sts::{ACCOUNT}:assumed-role/approver"
+ALICE = f"{APPROVERS}/alice"
+ADMIN = f"arn:aws:iam::{ACCOUNT}:user/admin"
+
+
+@dataclass
+class Proceeding:
+    """The request of one deployment, from outside."""
+
+    account: Account
+    variables: dict[str, str] = field(default_factory=dict)
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+    def call(self, payload: dict[str, Any]) -> dict[str, Any]:
+        """Let ECS call the hook."""
+        invocation = self.account.invoke(FUNCTION, payload, **self.variables)
+        assert invocation.error is None
+        assert_valid(invocation.reply)
+        lines = [json.loads(line) for line in invocation.log_lines]
+        self.log += [line for line in lines if "level" in line]
+        reply: dict[str, Any] = invocation.reply
+        return reply
+
+    def ask(self, **details: Any) -> dict[str, Any]:
+        """Let the hook ask; return the event of the next poll, five seconds later."""
+        first = self.call(event(details=details))
+        assert first["hookStatus"] == "IN_PROGRESS"
+        self.account.pass_time(seconds=5)
+        return polled(first)
+
+    def follow(self, payload: dict[str, Any], **until: float) -> list[dict[str, Any]]:
+        """Poll as ECS does, to the end or for that long."""
+        replies: list[dict[str, Any]] = []
+        left = timedelta(**until)
+        while left > timedelta():
+            replies.append(self.call(payload))
+            if replies[-1]["hookStatus"] != "IN_PROGRESS":
+                break
+            left -= timedelta(seconds=replies[-1]["callBackDelay"])
+            self.account.pass_time(seconds=replies[-1]["callBackDelay"])
+            payload = polled(replies[-1])
+        return replies
+
+    def deny(self, action: str) -> None:
+        """Take a permission from the function."""
+        code = {"s3": "AccessDenied", "sns": "AuthorizationError"}.get(
+            action.partition(":")[0], "AccessDeniedException"
+        )
+        self.account.cloud.faults.add(action=action, error=code, status=403, identity=HOOK)
+
+    def admin_writes(self, text: str) -> None:
+        ssm = self.account.cloud.client("ssm", user="admin")
+        ssm.put_parameter(Name=REQUEST, Value=text, Type="String", Overwrite=True)
+
+    def said(self, level: str) -> list[str]:
+        return [line["message"] for line in self.log if line["level"] == level]
+
+    @property
+    def names(self) -> set[str]:
+        found = self.account.cloud.client("ssm", user="admin").describe_parameters(MaxResults=50)
+        return {parameter["Name"] for parameter in found["Parameters"]}
+
+    @property
+    def versions(self) -> list[tuple[str, Any]]:
+        """Who wrote what, oldest first; JSON is parsed."""
+        ssm = self.account.cloud.client("ssm", user="admin")
+        found = ssm.get_parameter_history(Name=REQUEST)["Parameters"]
+        return [(version["LastModifiedUser"], parsed(version["Value"])) for version in found]
+
+    @property
+    def mails(self) -> list[tuple[str, str]]:
+        sent = sns_backends[ACCOUNT][REGION].topics[TOPIC].sent_notifications
+        return [(subject or "", message) for _, message, subject, *_ in sent]
+
+    @property
+    def records(self) -> list[dict[str, Any]]:
+        s3 = self.account.cloud.client("s3", user="admin")
+        keys = [one["Key"] for one in s3.list_objects_v2(Bucket=BUCKET).get("Contents", [])]
+        found = [json.loads(s3.get_object(Bucket=BUCKET, Key=key)["Body"].read()) for key in keys]
+        return sorted(found, key=lambda kept: str(kept["at"]))
+
+
+def parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def polled(reply: dict[str, Any]) -> dict[str, Any]:
+    return event(details=reply["hookDetails"])
+
+
+@pytest.fixture
+def proceeding(account: Account) -> Iterator[Proceeding]:
+    # The identity is remembered per process, and some tests count the call.
+    parameter_store._identity.cache_clear()
+    yield Proceeding(account)
+    assert [call for call in account.calls if not call.allowed] == []
+
+
+ASKED = {
+    "schema": 1,
+    "state": "pending",
+    "ask": "May checkout in shop go on with this deployment?",
+    "deployment": str(DEPLOYMENT),
+    "stage": POST_TEST,
+    "approvalsNeeded": 1,
+    "requestedAt": "2026-03-05T12:00:00Z",
+    "expiresAt": "2026-03-06T11:00:00Z",
+    "howToAnswer": (
+        f"aws ssm put-parameter --overwrite --name {REQUEST} --value APPROVED   (or REJECTED, or "
+        '{"state": "REJECTED", "comment": "why"})'
+    ),
+    "images": [
+        {
+            "container": "app",
+            "green": "shop/app:1.5@sha256:0123456789ab",
+            "blue": "shop/app:1.4@sha256:0123456789ab",
+        },
+        {"container": "proxy", "green": "shop/proxy:2@sha256:0123456789ab", "blue": "the same"},
+    ],
+}
+ANNOUNCEMENT = (
+    "Approval needed: checkout in shop",
+    f"""Deployment {DEPLOYMENT.id} of checkout in shop waits for approval.
+
+It needs one approval, until 2026-03-06T11:00:00Z.
+Read what is asked:
+
+  aws ssm get-parameter --name {REQUEST} --query Parameter.Value --output text
+
+Answer APPROVED or REJECTED, or JSON with a comment:
+
+  aws ssm put-parameter --overwrite --name {REQUEST} --value APPROVED
+  aws ssm put-parameter --overwrite --name {REQUEST} --value '{{"state": "REJECTED", "comment": "why"}}'
+""",
+)
+SEEN = {
+    "version": 1,
+    "askedAt": "2026-03-05T12:00:00Z",
+    "expiresAt": "2026-03-06T11:00:00Z",
+    "announced": True,
+}
+
+
+def state(**data: Any) -> dict[str, Any]:
+    return {
+        STATE_KEY: {
+            "version": 1,
+            "of": f"{DEPLOYMENT.id}/{POST_TEST}/",
+            "since": "2026-03-05T12:00:00Z",
+            "troubles": 0,
+            "data": data,
+        }
+    }
+
+
+# ---------------------------------------------------------------------------------- asking
+
+
+def test_the_first_call_asks_announces_and_records(proceeding: Proceeding) -> None:
+    assert proceeding.call(event()) == {
+        "hookStatus": "IN_PROGRESS",
+        "callBackDelay": 5,
+        "hookDetails": state(announced=True),
+    }
+    assert proceeding.versions == [(HOOK, ASKED)]
+    assert proceeding.mails == [ANNOUNCEMENT]
+    [kept] = proceeding.records
+    assert (kept["changes"], kept["verdict"], kept["revisions"]) == (
+        [f"wrote the request {REQUEST}", "announced the request"],
+        {"answer": "wait", "reason": "for a decision, just asked for", "afterSeconds": 5},
+        {"green": str(GREEN), "blue": str(BLUE)},
+    )
+
+
+def test_polls_that_find_nothing_new_come_ever_later_and_change_nothing(proceeding: Proceeding) -> None:
+    second = proceeding.call(proceeding.ask())
+    proceeding.account.pass_time(seconds=8)
+    third = proceeding.call(polled(second))
+
+    assert second == {"hookStatus": "IN_PROGRESS", "callBackDelay": 8, "hookDetails": state(**SEEN)}
+    assert third == {"hookStatus": "IN_PROGRESS", "callBackDelay": 12, "hookDetails": state(**SEEN)}
+    assert proceeding.versions == [(HOOK, ASKED)]
+    assert (len(proceeding.mails), len(proceeding.records)) == (1, 1)
+
+
+def test_a_call_that_another_was_faster_than_leaves_the_request_to_it(proceeding: Proceeding) -> None:
+    proceeding.call(event())
+    # This one has looked before the other has written.
+    faults = proceeding.account.cloud.faults
+    fault = faults.add(action="ssm:GetParameterHistory", error="ParameterNotFound", identity=HOOK)
+    reply = proceeding.call(event())
+    faults.remove(fault)
+
+    assert reply == {"hookStatus": "IN_PROGRESS", "callBackDelay": 5, "hookDetails": state()}
+    assert proceeding.versions == [(HOOK, ASKED)]
+    assert proceeding.mails == [ANNOUNCEMENT]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "status"), [("BLUE_GREEN", "IN_PROGRESS"), ("CANARY", "FAILED"), ("LINEAR", "FAILED")]
+)
+def test_steps_that_can_t_be_told_apart_are_not_approved_together(
+    proceeding: Proceeding, strategy: str, status: str
+) -> None:
+    deploy(proceeding.account.cloud, configuration={"strategy": strategy})
+
+    assert proceeding.call(event(PRE_PRODUCTION))["hookStatus"] == status
+
+
+# ---------------------------------------------------------------------------------- deciding
+
+
+def test_an_approval_proceeds_and_is_recorded_whole(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(requiredApprovals=1)
+    proceeding.account.write('{"state": "approved", "comment": "tried it"}')
+
+    assert proceeding.call(poll) == SUCCEEDED
+    assert proceeding.versions[2:] == [
+        (
+            HOOK,
+            {
+                "schema": 1,
+                "state": "closed",
+                "outcome": "approved",
+                "closedAt": "2026-03-05T12:00:05Z",
+                "by": [ALICE],
+                "comment": "tried it",
+            },
+        )
+    ]
+    kept = proceeding.records[-1]
+    settings = kept["settings"]
+    assert kept == {
+        "schema": 1,
+        "hook": "manual_approval",
+        "at": "2026-03-05T12:00:05Z",
+        "deployment": str(DEPLOYMENT),
+        "service": str(SERVICE),
+        "stage": POST_TEST,
+        "step": "",
+        "direction": "FORWARD",
+        "revisions": {"green": str(GREEN), "blue": None},
+        "settings": settings,
+        "settingsDigest": record.digest(settings),
+        "inputs": {
+            "history": [
+                {
+                    "number": 1,
+                    "at": "2026-03-05T12:00:00+00:00",
+                    "by": HOOK,
+                    "text": json.dumps(ASKED, indent=1, ensure_ascii=False),
+                },
+                {
+                    "number": 2,
+                    "at": "2026-03-05T12:00:05+00:00",
+                    "by": ALICE,
+                    "text": '{"state": "approved", "comment": "tried it"}',
+                },
+            ],
+            "asked": 1,
+            "hook": HOOK,
+            "rules": {
+                "required": 1,
+                "electorate": {
+                    "allowed": [["*"], ["*"]],
+                    "excluded": [],
+                    "personal_sessions": ["arn:*:sts::*:assumed-role/AWSReservedSSO_*"],
+                },
+                "expires_after": 82800.0,
+                "on_expiry": "refuse",
+            },
+            "now": "2026-03-05T12:00:05+00:00",
+            "observe": False,
+            "delay": 7.5,
+        },
+        "changes": [],
+        "verdict": {"answer": "proceed", "reason": f"approved by {ALICE}: tried it"},
+        "wouldRefuse": False,
+        "reply": "SUCCEEDED",
+        "next": "ECS goes on to the next stage",
+    }
+
+
+def test_a_rejection_is_told_to_people_with_its_reason(proceeding: Proceeding) -> None:
+    poll = proceeding.ask()
+    proceeding.account.write('{"state": "REJECTED", "comment": "checkout is broken"}')
+
+    assert proceeding.call(poll) == FAILED
+    assert proceeding.said("ERROR") == [f"refused: rejected by {ALICE}: checkout is broken"]
+    assert proceeding.mails[1] == (
+        "Refused: checkout in shop (manual_approval)",
+        f"manual_approval refused deployment {DEPLOYMENT.id} of checkout in shop at {POST_TEST}: "
+        f"rejected by {ALICE}: checkout is broken\n\nECS rolls the deployment back.\n",
+    )
+
+
+def test_two_approvals_take_two_people(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(requiredApprovals=2)
+    proceeding.account.write("APPROVED", who="alice")
+    proceeding.account.write("APPROVED", who="bob")
+    waiting = proceeding.call(poll)
+    proceeding.admin_writes("APPROVED")
+
+    assert waiting["hookStatus"] == "IN_PROGRESS"
+    assert proceeding.call(polled(waiting)) == SUCCEEDED
+    assert proceeding.versions[-1][1]["by"] == [ALICE, ADMIN]
+
+
+@pytest.mark.parametrize(
+    ("details", "approved", "reply", "reason"),
+    [
+        ({}, False, FAILED, "nobody decided by 2026-03-05T12:30:00Z"),
+        (
+            {"onExpiry": "proceed"},
+            False,
+            SUCCEEDED,
+            "onExpiry is proceed: nobody decided by 2026-03-05T12:30:00Z",
+        ),
+        (
+            {"requiredApprovals": 2},
+            True,
+            FAILED,
+            f"too few approvals by 2026-03-05T12:30:00Z; only by {ALICE}",
+        ),
+    ],
+)
+def test_a_request_expires_with_the_verdict_of_the_settings(
+    proceeding: Proceeding, details: dict[str, Any], approved: bool, reply: dict[str, Any], reason: str
+) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30, **details)
+    if approved:
+        proceeding.account.write("APPROVED")
+    proceeding.account.pass_time(minutes=30)
+
+    assert proceeding.call(poll) == reply
+    assert proceeding.records[-1]["verdict"]["reason"] == reason
+    assert proceeding.versions[-1][1]["outcome"] == "expired"
+
+
+def test_what_does_not_count_is_said_in_the_log(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(excludedApprovers=["arn:aws:iam::*:role/approver"])
+    proceeding.admin_writes("looks good")
+    proceeding.account.write("APPROVED")
+
+    assert proceeding.call(poll)["hookStatus"] == "IN_PROGRESS"
+    assert proceeding.said("WARNING") == [
+        f"{REQUEST}: version 2 by {ADMIN}: not understood; write APPROVED or REJECTED",
+        f"{REQUEST}: version 3 by {ALICE}: does not count, excluded by excludedApprovers",
+    ]
+
+
+def test_the_organisation_s_approvers_hold_whatever_the_service_allows(proceeding: Proceeding) -> None:
+    proceeding.variables["HOOK_POLICY"] = json.dumps({"allowedApprovers": [ADMIN]})
+    poll = proceeding.ask(allowedApprovers=["*"])
+    proceeding.account.write("APPROVED")
+    waiting = proceeding.call(poll)
+    proceeding.admin_writes("APPROVED")
+
+    assert waiting["hookStatus"] == "IN_PROGRESS"
+    assert proceeding.call(polled(waiting)) == SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    "text", ["APPROVED", json.dumps({**ASKED, "state": "approved"}), json.dumps(ASKED), "REJECTED"]
+)
+def test_what_stood_there_before_is_no_request_and_no_answer(proceeding: Proceeding, text: str) -> None:
+    proceeding.account.write(text)
+    first = proceeding.call(event())
+    second = proceeding.call(polled(first))
+
+    assert (first["hookStatus"], second["hookStatus"]) == ("IN_PROGRESS", "IN_PROGRESS")
+    assert proceeding.versions[1:] == [(HOOK, ASKED)]
+    assert proceeding.said("WARNING") == [
+        f"{REQUEST}: existed before the request; what it says does not count"
+    ]
+
+
+def test_the_approval_of_one_deployment_never_passes_the_next(proceeding: Proceeding) -> None:
+    poll = proceeding.ask()
+    proceeding.account.write("APPROVED")
+    assert proceeding.call(poll) == SUCCEEDED
+    following = ServiceDeploymentArn("aws", REGION, ACCOUNT, "shop", "checkout", "nExT0deployment0after")
+    deploy(proceeding.account.cloud, arn=following)
+
+    # Even with the state of the one before.
+    after = event(deployment=following, details=poll["hookDetails"])
+    assert proceeding.call(after)["hookStatus"] == "IN_PROGRESS"
+
+
+def test_a_settled_request_is_answered_the_same_again(proceeding: Proceeding) -> None:
+    poll = proceeding.ask()
+    proceeding.account.write("APPROVED")
+    assert proceeding.call(poll) == SUCCEEDED
+    proceeding.admin_writes("REJECTED")
+
+    assert [proceeding.call(poll), proceeding.call(event())] == [SUCCEEDED, SUCCEEDED]
+
+
+def test_a_request_of_more_versions_than_a_page_is_read_to_its_end(proceeding: Proceeding) -> None:
+    poll = proceeding.ask()
+    for _ in range(60):
+        proceeding.account.write("hm")
+    proceeding.account.write("APPROVED")
+
+    assert proceeding.call(poll) == SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("sources", "setting", "status"),
+    [
+        ([], "skip", "SUCCEEDED"),
+        ([], "ask", "IN_PROGRESS"),
+        ([RevisionSummary(arn=BLUE, production_weight=100.0)], "skip", "IN_PROGRESS"),
+    ],
+)
+def test_only_a_first_deployment_is_skipped_and_only_where_settings_say_so(
+    proceeding: Proceeding, sources: list[Any], setting: str, status: str
+) -> None:
+    deploy(proceeding.account.cloud, sources=sources)
+
+    assert proceeding.call(event(details={"onFirstDeployment": setting}))["hookStatus"] == status
+    assert len(proceeding.names) == (status == "IN_PROGRESS")
+
+
+@pytest.mark.parametrize("stage", ["PRE_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "PRE_BAKE"])
+def test_a_stage_where_nothing_can_be_approved_is_refused(proceeding: Proceeding, stage: str) -> None:
+    assert proceeding.call(event(stage, production=split(100, 0))) == FAILED
+    assert proceeding.names == set()
+
+
+def test_an_observed_deployment_is_asked_for_and_not_held(proceeding: Proceeding) -> None:
+    observed = event(details={"mode": "observe"})
+    replies = [proceeding.call(observed)]
+    proceeding.account.pass_time(seconds=1)
+    replies.append(proceeding.call(observed))
+    proceeding.account.write("REJECTED")
+    proceeding.account.pass_time(seconds=1)
+    replies.append(proceeding.call(observed))
+
+    assert replies == [SUCCEEDED, SUCCEEDED, SUCCEEDED]
+    assert [(kept["verdict"]["reason"], kept["wouldRefuse"]) for kept in proceeding.records] == [
+        ("observe mode: would have waited for a decision, just asked for", False),
+        ("observe mode: would have waited for a decision", False),
+        (f"rejected by {ALICE}", True),
+    ]
+
+
+def test_every_record_of_a_decision_can_be_replayed(proceeding: Proceeding) -> None:
+    observed = event(details={"mode": "observe", "requiredApprovals": 2})
+    proceeding.call(observed)
+    for text in ("?", "APPROVED", "REJECTED"):
+        proceeding.account.pass_time(seconds=7)
+        proceeding.account.write(text)
+        proceeding.call(observed)
+    decided = [kept for kept in proceeding.records if kept["inputs"]]
+
+    assert len(decided) == 3
+    for kept in decided:
+        assert record.canonical(handler.replay(kept)) == record.canonical(kept["verdict"])
+
+
+# ---------------------------------------------------------------------------------- AWS in trouble
+
+
+def test_a_history_without_end_is_not_read_for_ever(
+    proceeding: Proceeding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll = proceeding.ask()
+    for _ in range(5):
+        proceeding.account.write("hm")
+    monkeypatch.setattr(parameter_store, "HISTORY_PAGE", 1)
+
+    assert proceeding.call(poll) == FAILED
+    assert proceeding.said("ERROR") == [f"refused: {REQUEST}: more versions than Parameter Store keeps"]
+
+
+def test_a_permission_that_polling_needs_is_named_in_the_refusal(proceeding: Proceeding) -> None:
+    second = proceeding.call(proceeding.ask())
+    proceeding.deny("ssm:GetParameter")
+
+    assert proceeding.call(polled(second)) == FAILED
+    assert proceeding.said("ERROR") == [
+        f"refused: the function's role may not ssm:GetParameter on {REQUEST}; add it to the role's policy"
+    ]
+
+
+def test_a_topic_that_may_not_be_used_is_named_and_keeps_nobody_from_deciding(proceeding: Proceeding) -> None:
+    proceeding.deny("sns:Publish")
+    poll = proceeding.ask()
+
+    assert proceeding.said("ERROR") == [
+        f"the request can't be announced: the function's role may not sns:Publish on {TOPIC}; "
+        "add it to the role's policy"
+    ]
+    proceeding.account.write("APPROVED")
+    assert proceeding.call(poll) == SUCCEEDED
+
+
+def test_a_request_that_can_t_be_closed_is_settled_all_the_same(proceeding: Proceeding) -> None:
+    poll = proceeding.ask()
+    proceeding.account.write("APPROVED")
+    proceeding.deny("ssm:PutParameter")
+
+    assert proceeding.call(poll) == SUCCEEDED
+    assert proceeding.said("WARNING") == [
+        f"{REQUEST}: settled but not marked as closed: the function's role may not ssm:PutParameter on "
+        f"{REQUEST}; add it to the role's policy"
+    ]
+
+
+@pytest.mark.parametrize("action", ["ssm:*", "ecs:*", "sts:*", "*"])
+def test_an_hour_of_throttling_before_anything_was_asked_is_waited_out(
+    proceeding: Proceeding, action: str
+) -> None:
+    proceeding.account.cloud.faults.add(
+        action=action, error="ThrottlingException", identity=HOOK, until=START + timedelta(hours=1)
+    )
+    replies = proceeding.follow(event(), hours=1, minutes=5)
+
+    assert {reply["hookStatus"] for reply in replies} == {"IN_PROGRESS"}
+    assert 20 <= len(replies) <= 55
+    proceeding.account.write("APPROVED")
+    assert proceeding.call(polled(replies[-1])) == SUCCEEDED
+
+
+def test_a_deployment_that_ecs_never_knows_is_given_up_in_the_end(proceeding: Proceeding) -> None:
+    proceeding.account.cloud.control_plane.deployments.clear()
+    replies = proceeding.follow(event(details={"giveUpAfterMinutes": 30}), hours=2)
+
+    assert replies[-1] == FAILED
+    [said] = proceeding.said("ERROR")
+    assert said.startswith("refused: gave up after 0:3")
+    assert said.endswith(f": ecs:DescribeServiceDeployments does not know {DEPLOYMENT} (yet)")
+
+
+def test_a_prefix_that_is_no_path_is_refused_by_name(proceeding: Proceeding) -> None:
+    proceeding.variables["APPROVAL_PARAMETER_PREFIX"] = "approvals"
+
+    assert proceeding.call(event()) == FAILED
+    assert proceeding.said("ERROR") == [
+        "refused: the function's environment variable APPROVAL_PARAMETER_PREFIX must name a path, "
+        "such as /approvals"
+    ]
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"version": 1},
+        {"version": 1, "askedAt": "x", "expiresAt": "y"},
+        {"version": True, "askedAt": "0001-01-01T00:00:00+23:59", "expiresAt": 7},
+        {"version": "1", "askedAt": "2026-03-05T12:00:00Z", "expiresAt": "2999-01-01T00:00:00Z"},
+        {"version": 99, "askedAt": "2026-03-05T12:00:00Z", "expiresAt": "2999-01-01T00:00:00Z"},
+        {"announced": "false", "version": []},
+    ],
+)
+def test_forged_state_is_looked_behind(proceeding: Proceeding, forged: dict[str, Any]) -> None:
+    proceeding.ask()
+
+    assert proceeding.call(event(details=state(**forged)))["hookStatus"] == "IN_PROGRESS"
+    proceeding.account.write("REJECTED")
+    assert proceeding.call(event(details=state(**forged))) == FAILED
