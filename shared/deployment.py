@@ -64,13 +64,13 @@ class Deployment:
 
     @cached_property
     def green(self) -> Revision:
-        return self._revisions[self._event.target]
+        return self._revision(self._event.target)
 
     @cached_property
     def blue(self) -> Revision | None:
         """The revision that ran before, or ``None`` on a first deployment."""
         arn = self.blue_arn
-        return None if arn is None else self._revisions[arn]
+        return None if arn is None else self._revision(arn)
 
     @cached_property
     def blue_arn(self) -> ServiceRevisionArn | None:
@@ -106,10 +106,13 @@ class Deployment:
         with translated("ecs:DescribeServiceRevisions", f"{wanted[0]}"):
             found = client("ecs").describe_service_revisions(serviceRevisionArns=[str(arn) for arn in wanted])
         revisions = [_revision(described) for described in found.get("serviceRevisions", [])]
-        by_arn = {revision.arn: revision for revision in revisions}
-        if missing := [str(arn) for arn in wanted if arn not in by_arn]:
-            raise Transient(f"ecs:DescribeServiceRevisions does not know {', '.join(missing)} (yet)")
-        return by_arn
+        return {revision.arn: revision for revision in revisions}
+
+    def _revision(self, arn: ServiceRevisionArn) -> Revision:
+        # A new revision may not be there yet; one from before 2024-10-25 will never be.
+        if arn not in self._revisions:
+            raise Transient(f"ecs:DescribeServiceRevisions does not know {arn} (yet)")
+        return self._revisions[arn]
 
 
 def _revision(described: Mapping[str, Any]) -> Revision:

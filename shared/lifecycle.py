@@ -262,7 +262,7 @@ class LifecycleEvent:
             return Direction.UNEXPECTED
         others = [other for revision, other in self.weights.items() if revision != self.target]
         if _close(weight, 0):
-            return Direction.ROLLBACK if any(_close(other, 100) for other in others) else Direction.UNEXPECTED
+            return Direction.ROLLBACK if _close(sum(others), 100) else Direction.UNEXPECTED
         if _close(weight, 100):
             return Direction.FORWARD_FINAL if others else Direction.FIRST_DEPLOYMENT
         return Direction.FORWARD_STEP

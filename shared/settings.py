@@ -3,7 +3,9 @@
 Three sources, weakest first: the defaults in the model, the function's environment variable
 ``HOOK_POLICY`` (a JSON object: the organisation's), and the event's ``hookDetails`` (whoever can
 update the service). A value the policy sets is both the default and the limit: a service may go
-further in the direction each field declares as stricter, and nowhere where it declares none.
+further in the direction each field declares as stricter, and nowhere where it declares none. Where
+there is a policy at all, what would fail open (``observe``, ``proceed``, ``skip``) is the policy's to
+allow, whether it names those keys or not.
 
 ::
 
@@ -30,11 +32,23 @@ class Stricter:
     """Marks a field: *choose* returns the stricter of the policy's value and the service's."""
 
     choose: Callable[[Any, Any], Any]
+    always: bool = False
+    """Whether a policy that is silent about the field still holds it at its default."""
+    opening: str = ""
+    """The field under whose ``proceed`` a smaller value opens sooner, so that the larger is stricter."""
 
 
 def first_of(*values: str) -> Stricter:
-    """Declare the stricter of two words to be the one that comes first here."""
-    return Stricter(lambda one, other: min(one, other, key=values.index))
+    """Declare the stricter of two words to be the one that comes first here, which is the default.
+
+    A policy that demands anything demands these: what good are two approvals if observing needs none?
+    """
+    return Stricter(lambda one, other: min(one, other, key=values.index), always=True)
+
+
+def sooner(opening: str) -> Stricter:
+    """Declare less time to be stricter, unless the verdict at its end is to proceed."""
+    return Stricter(min, opening=opening)
 
 
 def union(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
@@ -50,7 +64,7 @@ class Settings(BaseModel):
     mode: Annotated[Literal["enforce", "observe"], first_of("enforce", "observe")] = Field(
         "enforce", description="observe: judge, log and record as usual, but never refuse"
     )
-    give_up_after_minutes: Annotated[int, Stricter(min)] = Field(
+    give_up_after_minutes: Annotated[int, sooner("on_trouble")] = Field(
         1380, ge=1, le=1439, description="how long AWS may keep failing before the hook gives up"
     )
     on_trouble: Annotated[Literal["refuse", "proceed"], first_of("refuse", "proceed")] = Field(
@@ -85,19 +99,29 @@ def resolve[SettingsT: Settings, PolicyT: Settings](
     policy = _read(policy_model, _policy(environment), POLICY_VARIABLE)
     chosen = {key: value for key, value in hook_details.items() if key != STATE_KEY}
     details = _read(model, chosen, "hookDetails")
-    values: dict[str, Any] = {}
+    held: dict[str, Any] = {}
     tightened: list[str] = []
-    for name, info in model.model_fields.items():
-        value = getattr(details if name in details.model_fields_set else policy, name)
-        if name in policy.model_fields_set and name in details.model_fields_set:
-            stricter = next((mark for mark in info.metadata if isinstance(mark, Stricter)), None)
-            demanded = getattr(policy, name)
-            held = stricter.choose(demanded, value) if stricter else demanded
-            if held != value and not isinstance(value, tuple):
-                tightened.append(info.alias or name)
-            value = held
-        values[info.alias or name] = value
+    # Words before times: what a time means may depend on a word.
+    for name in sorted(model.model_fields, key=lambda name: bool(_mark(model, name).opening)):
+        mark = _mark(model, name)
+        demanded, wanted = getattr(policy, name), getattr(details, name)
+        if name not in details.model_fields_set:
+            held[name] = demanded
+        elif name in policy.model_fields_set or (mark.always and policy.model_fields_set):
+            opens = held.get(mark.opening) == "proceed"
+            held[name] = max(demanded, wanted) if opens else mark.choose(demanded, wanted)
+            if held[name] != wanted and not isinstance(wanted, tuple):
+                tightened.append(model.model_fields[name].alias or name)
+        else:
+            held[name] = wanted
+    values = {info.alias or name: held[name] for name, info in model.model_fields.items()}
     return Resolved(_read(model, values, "settings"), policy, tuple(tightened))
+
+
+def _mark(model: type[BaseModel], name: str) -> Stricter:
+    marks = (mark for mark in model.model_fields[name].metadata if isinstance(mark, Stricter))
+    # Nothing declared: a service can't go further, and the policy's value stands.
+    return next(marks, Stricter(lambda policy, _service: policy))
 
 
 def _policy(environment: Mapping[str, str]) -> Any:

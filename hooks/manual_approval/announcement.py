@@ -9,9 +9,14 @@ from shared.notification import notify
 
 
 def announce(
-    event: LifecycleEvent, name: str, required: int, expires_at: datetime, environment: Mapping[str, str]
+    event: LifecycleEvent, request: str, required: int, expires_at: datetime, environment: Mapping[str, str]
 ) -> bool:
-    """Say on the topic that a deployment waits for approval; tell whether there is a topic."""
+    """Say on the topic that a deployment waits for approval; tell whether there is a topic.
+
+    *request* is ``NAME:VERSION``: what people are to read is the hook's own text, and not what anybody
+    may have written over it since.
+    """
+    name = request.rpartition(":")[0]
     where = f"{event.service.service} in {event.service.cluster}"
     step = f", at the step after {event.step} %" if event.step else ""
     people = "one approval" if required == 1 else f"{required} approvals, each by someone else"
@@ -20,7 +25,7 @@ def announce(
 It needs {people}, until {timestamp(expires_at)}.
 Read what is asked:
 
-  aws ssm get-parameter --name {name} --query Parameter.Value --output text
+  aws ssm get-parameter --name {request} --query Parameter.Value --output text
 
 Answer APPROVED or REJECTED, or JSON with a comment:
 

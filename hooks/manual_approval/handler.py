@@ -32,6 +32,7 @@ from shared.errors import HookError, Misconfigured, Transient
 from shared.hook import Call, lifecycle_hook, logger
 from shared.lifecycle import Stage
 from shared.response import Proceed, Refuse, Result, Wait
+from shared.revision import Revision
 
 PREFIX_VARIABLE = "APPROVAL_PARAMETER_PREFIX"
 
@@ -108,6 +109,11 @@ def _proceeding(call: ApprovalCall, store: ParameterStore) -> Result:
         return nothing_new
     hook = own_identity()
     history = store.history()
+    if history and history[0].number != 1:
+        # Parameter Store keeps the newest hundred. What is gone may have been the request, or a rejection.
+        raise Misconfigured(
+            f"{store.name}: versions before {history[0].number} are gone, and with them the proof"
+        )
     asked = _request(call, history, hook)
     if asked is None:
         return _ask(call, store, history)
@@ -116,7 +122,9 @@ def _proceeding(call: ApprovalCall, store: ParameterStore) -> Result:
     for remark in finding.remarks:
         logger.warning(f"{store.name}: {remark}")
     call.evidence.inputs = _inputs(call, history, asked=asked, hook=hook, rules=rules, finding=finding)
-    announced = _announce(call, store, finding.expires_at) if call.state.get("announced") is False else True
+    announced = call.state.get("announced") is not False or _announce(
+        call, store, asked.number, finding.expires_at
+    )
     waiting = _wait(call, asked.at, finding.expires_at, history[-1].number, announced=announced)
     result = answer(finding, rules.on_expiry, waiting)
     if not isinstance(result, Wait):
@@ -180,27 +188,38 @@ def _ask(call: ApprovalCall, store: ParameterStore, history: Sequence[Version]) 
         store.name,
         call.event,
         green=call.deployment.green,
-        blue=call.deployment.blue,
+        blue=_blue(call),
         required=call.settings.required_approvals,
         now=call.now,
         expires_at=expires_at,
     )
+    version = 1
     if history:
         logger.warning(f"{store.name}: existed before the request; what it says does not count")
-        store.append(text)
+        version = store.append(text)
     elif not store.create(text):
         # A concurrent call was faster. The next look reads its request.
         return Wait("for the request that another call is writing", call.settings.poll_first_seconds)
     call.evidence.blue = str(call.deployment.blue_arn) if call.deployment.blue_arn else None
     call.evidence.changes.append(f"wrote the request {store.name}")
-    announced = _announce(call, store, expires_at)
+    announced = _announce(call, store, version, expires_at)
     return Wait("for a decision, just asked for", call.settings.poll_first_seconds, {"announced": announced})
 
 
-def _announce(call: ApprovalCall, store: ParameterStore, expires_at: datetime) -> bool:
-    """Announce the request; a topic that fails for now is tried again at the next look."""
+def _blue(call: ApprovalCall) -> Revision | None:
+    """Return what ran before, if ECS can still describe it: it is for people to know, not to judge by."""
     try:
-        if announce(call.event, store.name, call.settings.required_approvals, expires_at, call.environment):
+        return call.deployment.blue
+    except Transient as error:
+        logger.warning(f"the request does not say what runs now: {error}")
+        return None
+
+
+def _announce(call: ApprovalCall, store: ParameterStore, version: int, expires_at: datetime) -> bool:
+    """Announce the request; a topic that fails for now is tried again at the next look."""
+    required = call.settings.required_approvals
+    try:
+        if announce(call.event, f"{store.name}:{version}", required, expires_at, call.environment):
             call.evidence.changes.append("announced the request")
     except Transient as error:
         logger.warning(f"the request is not announced yet: {error}")

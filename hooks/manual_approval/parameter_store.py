@@ -77,10 +77,11 @@ class ParameterStore:
                 raise
             return True
 
-    def append(self, value: str) -> None:
-        """Write another version."""
+    def append(self, value: str) -> int:
+        """Write another version; return its number."""
         with translated("ssm:PutParameter", self.name):
-            client("ssm").put_parameter(Name=self.name, Value=value, Type="String", Overwrite=True)
+            written = client("ssm").put_parameter(Name=self.name, Value=value, Type="String", Overwrite=True)
+            return written["Version"]
 
 
 def own_identity() -> str:

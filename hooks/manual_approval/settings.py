@@ -4,9 +4,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.settings import Settings, Stricter, first_of, union
+from shared.settings import Settings, Stricter, first_of, sooner, union
 
-Pattern = Annotated[str, Field(min_length=1, max_length=256)]
+# An ARN, so that a pattern which could never match anybody is refused rather than silently useless.
+Pattern = Annotated[str, Field(pattern=r"^(\*|arn:.+)$", max_length=256)]
 
 
 def narrowed(_policy: tuple[str, ...], service: tuple[str, ...]) -> tuple[str, ...]:
@@ -26,7 +27,7 @@ class ApprovalSettings(Settings):
     excluded_approvers: Annotated[tuple[Pattern, ...], Stricter(union)] = Field(
         (), max_length=50, description="ARN patterns of those who may not, for example the deploy role"
     )
-    expires_after_minutes: Annotated[int, Stricter(min)] = Field(
+    expires_after_minutes: Annotated[int, sooner("on_expiry")] = Field(
         1380, ge=1, le=1439, description="how long to wait for a decision; ECS itself ends a stage after 1440"
     )
     on_expiry: Annotated[Literal["refuse", "proceed"], first_of("refuse", "proceed")] = Field(

@@ -166,7 +166,7 @@ ANNOUNCEMENT = (
 It needs one approval, until 2026-03-06T11:00:00Z.
 Read what is asked:
 
-  aws ssm get-parameter --name {REQUEST} --query Parameter.Value --output text
+  aws ssm get-parameter --name {REQUEST}:1 --query Parameter.Value --output text
 
 Answer APPROVED or REJECTED, or JSON with a comment:
 

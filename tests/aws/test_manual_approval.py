@@ -1,6 +1,7 @@
 """The approval hook under exactly the permissions that the template gives it."""
 
 import json
+import re
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from rehearsal.aws.cloud import ACCOUNT
 from rehearsal.aws.policy import unused_grants
 from tests.aws.conftest import BUCKET, REQUEST, TOPIC, Account
 from tests.shared.checkout import (
+    BLUE,
     GREEN,
     POST_TEST,
     PRE_PRODUCTION,
@@ -146,6 +148,81 @@ def test_the_policy_is_a_floor_that_hook_details_can_not_lower(account: Account)
     assert account.ask(event(details=details), HOOK_POLICY=policy)["hookStatus"] == "IN_PROGRESS"
     account.write("APPROVED", who="bob")
     assert account.ask(event(details=details), HOOK_POLICY=policy) == {"hookStatus": "SUCCEEDED"}
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"mode": "observe"},
+        {"onExpiry": "proceed", "expiresAfterMinutes": 1},
+        {"onTrouble": "proceed", "giveUpAfterMinutes": 1},
+        {"onFirstDeployment": "skip"},
+    ],
+)
+def test_a_policy_that_demands_anything_lets_no_service_open_the_gate(
+    account: Account, details: dict[str, object]
+) -> None:
+    deploy(account.cloud, sources=[])
+    policy = '{"requiredApprovals": 1}'
+    reply = account.ask(event(details=details), HOOK_POLICY=policy)
+    account.pass_time(minutes=2)
+    fault = account.cloud.faults.add(action="ssm:*", error="ThrottlingException", identity=f"*/{FUNCTION}")
+    troubled = account.ask(polled(reply), HOOK_POLICY=policy)
+    account.pass_time(minutes=2)
+
+    assert reply["hookStatus"] == "IN_PROGRESS"
+    assert account.ask(polled(troubled), HOOK_POLICY=policy)["hookStatus"] != "SUCCEEDED"
+    account.cloud.faults.remove(fault)
+    assert account.ask(polled(troubled), HOOK_POLICY=policy)["hookStatus"] != "SUCCEEDED"
+
+
+def test_a_service_can_not_open_sooner_what_the_policy_lets_open_late(account: Account) -> None:
+    policy = json.dumps({"onExpiry": "proceed", "expiresAfterMinutes": 600})
+    details = {"onExpiry": "proceed", "expiresAfterMinutes": 1}
+    account.ask(event(details=details), HOOK_POLICY=policy)
+    account.pass_time(minutes=2)
+
+    assert account.ask(event(details=details), HOOK_POLICY=policy)["hookStatus"] == "IN_PROGRESS"
+
+
+def test_a_history_that_has_lost_its_beginning_proves_nothing(account: Account) -> None:
+    account.ask(event())
+    account.write("REJECTED", who="bob")
+    for _ in range(100):
+        account.write("typing very fast")
+    account.write("APPROVED")
+    account.pass_time(minutes=1)
+
+    assert account.ask(event()) == {"hookStatus": "FAILED"}
+    assert "are gone, and with them the proof" in records(account)[-1]["verdict"]["reason"]
+
+
+def test_the_announcement_names_the_version_that_the_hook_wrote(account: Account) -> None:
+    account.write("APPROVED")
+    account.ask(event())
+    account.write('{"state": "pending", "ask": "May a kitten be fed?"}')
+
+    ((_, message, *_),) = sns_backends[ACCOUNT][REGION].topics[TOPIC].sent_notifications
+    command = re.search(r"get-parameter --name (\S+) ", str(message))
+    assert command
+    ssm = account.cloud.client("ssm", role="approver", session="reader")
+    read = json.loads(ssm.get_parameter(Name=command[1])["Parameter"]["Value"])
+    assert read["ask"] == "May checkout in shop go on with this deployment?"
+
+
+def test_people_are_asked_even_if_ecs_no_longer_describes_what_runs_now(account: Account) -> None:
+    del account.cloud.control_plane.revisions[str(BLUE)]
+
+    assert account.ask(event())["hookStatus"] == "IN_PROGRESS"
+    images = json.loads(account.history()[0])["images"]
+    assert images == [
+        {"container": "app", "green": "shop/app:1.5@sha256:0123456789ab"},
+        {"container": "proxy", "green": "shop/proxy:2@sha256:0123456789ab"},
+    ]
+
+
+def test_a_pattern_that_could_match_nobody_is_refused(account: Account) -> None:
+    assert account.ask(event(details={"excludedApprovers": ["*:role/deploy"]})) == {"hookStatus": "FAILED"}
 
 
 def test_a_first_deployment_can_be_let_through_and_is_told_by_its_sources(account: Account) -> None:

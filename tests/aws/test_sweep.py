@@ -56,7 +56,9 @@ def test_old_requests_are_removed_and_the_rest_of_parameter_store_is_not_touched
     assert account.sweep() == {"closed": 0, "removed": 23}
     ssm = account.cloud.client("ssm", role="approver", session="reader")
     left = ssm.describe_parameters(MaxResults=50)["Parameters"]
-    assert sorted(one["Name"] for one in left) == sorted([REQUEST, "/ecs-approvals-of-others/shop/checkout/x"])
+    assert sorted(one["Name"] for one in left) == sorted(
+        [REQUEST, "/ecs-approvals-of-others/shop/checkout/x"]
+    )
 
 
 def test_a_name_that_is_no_requests_is_not_ours_to_remove(account: Account) -> None:
@@ -78,5 +80,8 @@ def test_the_template_allows_every_call_that_is_made_and_none_that_is_not(accoun
     unused = unused_grants(account.policy(FUNCTION), account.made_by(FUNCTION))
     # Lambda's own runtime writes the logs. Parameter Store's documentation shows both forms of a path's
     # ARN for GetParametersByPath; the second allows nothing that the first does not.
-    spare = ("WriteLogs", "FindRequests: Resource arn:aws:ssm:us-east-1:123456789012:parameter/ecs-approvals/*")
+    spare = (
+        "WriteLogs",
+        "FindRequests: Resource arn:aws:ssm:us-east-1:123456789012:parameter/ecs-approvals/*",
+    )
     assert [grant for grant in unused if not any(known in grant for known in spare)] == []
