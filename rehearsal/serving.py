@@ -25,12 +25,9 @@ from rehearsal.model import (
 )
 from rehearsal.report.timeline import Timeline
 from rehearsal.scenario import Scenario, find
-from rehearsal.world import Rehearsal
+from rehearsal.world import PERSON, Rehearsal
 from shared.errors import Misconfigured
 from shared.lifecycle import LifecycleEvent
-
-# Any credentials do: there is nothing to protect here.
-CREDENTIALS = "AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1"
 
 
 def serve(scenario: str | None, events: Sequence[Path], host: str, port: int) -> int:
@@ -42,7 +39,10 @@ def serve(scenario: str | None, events: Sequence[Path], host: str, port: int) ->
             know(rehearsal.cloud.control_plane, payload)
         # Before the address is told, for whoever starts this may end it as soon as it knows.
         signal.signal(signal.SIGTERM, _end)
-        print(f"AWS_ENDPOINT_URL={server.url} {CREDENTIALS}", flush=True)
+        # Of a person, so that what is written with them is not taken for the function's own.
+        person = rehearsal.cloud.credentials(*PERSON)
+        variables = {"AWS_ENDPOINT_URL": server.url, **person}
+        print(" ".join(f"{name}={value}" for name, value in variables.items()), flush=True)
         if chosen is None:
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()

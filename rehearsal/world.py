@@ -45,6 +45,9 @@ SETTLING_SECONDS = 0.001
 # Actors that outlive the deployment get this much longer to finish what they do.
 AFTERMATH = timedelta(days=2).total_seconds()
 
+# Whoever plays along by hand: the role, and the session's name.
+PERSON = ("approver", "you")
+
 # What people in a rehearsal may do. Who may approve is the hook's decision, not IAM's alone.
 _PERSON = {
     "Version": "2012-10-17",
@@ -140,6 +143,7 @@ class World:
         self.happenings: list[Happening] = []
         self._saw = saw
         self._rehearsal = rehearsal
+        self.cloud.identity(role=PERSON[0], session=PERSON[1], policies=[_PERSON])
         admin = self.cloud.client("sns", user="admin")
         self.cloud.identity(user="admin", policies=[_ALLOW_ALL])
         topic = admin.create_topic(Name=TOPIC)["TopicArn"]

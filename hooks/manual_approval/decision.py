@@ -61,20 +61,12 @@ def decide(history: Sequence[Version], asked: Version, hook: str, rules: Rules, 
     approvals: dict[str, Vote] = {}
     remarks: list[str] = []
     for version in sorted(history, key=lambda version: version.number):
-        if version.number <= asked.number or same_role(version.by, hook):
+        if version.number <= asked.number:
             continue
         statement = read(version.text)
-        if statement.kind is Kind.NOT_UNDERSTOOD:
-            remarks.append(
-                f"version {version.number} by {version.by}: not understood; write APPROVED or REJECTED"
-            )
-        if statement.kind not in {Kind.APPROVED, Kind.REJECTED}:
-            continue
-        if version.at >= expires_at:
-            remarks.append(f"version {version.number} by {version.by}: came after the request had expired")
-            continue
-        if objection := rules.electorate.objection(version.by):
-            remarks.append(f"version {version.number} by {version.by}: does not count, {objection}")
+        if objection := _objection(version, statement.kind, hook, rules.electorate, expires_at):
+            remarks.append(f"version {version.number} by {version.by}: {objection}")
+        if objection or statement.kind not in _ANSWERS:
             continue
         vote = Vote(version.by, version.at, statement.comment)
         if statement.kind is Kind.REJECTED:
@@ -84,6 +76,25 @@ def decide(history: Sequence[Version], asked: Version, hook: str, rules: Rules, 
             return Finding("approved", expires_at, tuple(approvals.values()), tuple(remarks))
     outcome: Literal["expired", "pending"] = "expired" if now >= expires_at else "pending"
     return Finding(outcome, expires_at, tuple(approvals.values()), tuple(remarks))
+
+
+_ANSWERS = frozenset({Kind.APPROVED, Kind.REJECTED})
+
+
+def _objection(
+    version: Version, kind: Kind, hook: str, electorate: Electorate, expires_at: datetime
+) -> str | None:
+    """Return why something that may have been meant as an answer is not counted."""
+    own = same_role(version.by, hook)
+    if kind not in _ANSWERS:
+        misspelt = kind is Kind.NOT_UNDERSTOOD and not own
+        return "not understood; write APPROVED or REJECTED" if misspelt else None
+    if own:
+        return "does not count, it is the hook's own role"
+    if version.at >= expires_at:
+        return "came after the request had expired"
+    objection = electorate.objection(version.by)
+    return f"does not count, {objection}" if objection else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Virtual time is everybody's time: Python's, boto3's and moto's."""
 
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -105,3 +106,25 @@ def test_the_real_environment_begins_now_and_moves_no_clock() -> None:
     env = RealEnvironment()
     with env.travelling():
         assert before <= env.epoch <= datetime.now(UTC)
+
+
+def test_on_the_real_clock_what_another_thread_posts_happens_at_once() -> None:
+    env = RealEnvironment()
+    posted = env.event()
+    env.timeout(3600)
+    thread = threading.Thread(target=lambda: env.post(posted.succeed))
+    thread.start()
+
+    env.run(until=posted)
+
+    thread.join()
+    assert 0 < env.now < 3600
+
+
+def test_on_the_real_clock_what_its_own_thread_posts_happens_there_and_then() -> None:
+    env = RealEnvironment()
+    done: list[str] = []
+
+    env.post(lambda: done.append("posted"))
+
+    assert done == ["posted"]

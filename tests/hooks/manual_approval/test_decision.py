@@ -77,8 +77,6 @@ def found(versions: list[Version], by: Rules, now: timedelta = timedelta(minutes
         (1, [(BOB, "REJECTED"), (ALICE, "APPROVED")], "rejected", [BOB]),
         (1, [(ALICE, "APPROVED"), (BOB, "REJECTED")], "approved", [ALICE]),
         # What the hook itself writes, in any session, is no answer.
-        (1, [(HOOK, "APPROVED")], "pending", []),
-        (1, [(HOOK + "-2", "APPROVED")], "pending", []),
         (1, [(HOOK, '{"state": "closed", "outcome": "approved"}')], "pending", []),
         (1, [(SWEEPER, '{"state": "closed", "outcome": "approved"}')], "pending", []),
         # An edited request that is still pending is no answer either.
@@ -93,6 +91,14 @@ def test_the_versions_after_the_request_decide(
     assert (finding.outcome, [vote.by for vote in finding.votes]) == (outcome, voters)
     assert finding.expires_at == START + HOUR
     assert finding.remarks == ()
+
+
+@pytest.mark.parametrize("session", [HOOK, HOOK + "-2"])
+def test_an_answer_with_the_hook_s_own_role_does_not_count_and_is_told(session: str) -> None:
+    finding = found(history((session, "APPROVED")), rules(1))
+
+    assert (finding.outcome, finding.votes) == ("pending", ())
+    assert finding.remarks == (f"version 2 by {session}: does not count, it is the hook's own role",)
 
 
 def test_a_vote_is_kept_with_its_time_and_comment() -> None:
