@@ -31,8 +31,8 @@ class Switches(BaseModel):
         "missing", description="how 'no hookDetails' is spelled"
     )
     weights_type: Literal["int", "float"] = Field("int", description="the JSON number type of weights")
-    map_order: Literal["target-first", "source-first", "random"] = Field(
-        "target-first", description="the order of the keys of weight maps"
+    map_order: Literal["random", "target-first", "source-first"] = Field(
+        "random", description="the order of the keys of weight maps"
     )
     rollback_before_shift: Literal["fires-shift-hooks", "fires-none"] = Field(
         "fires-shift-hooks",

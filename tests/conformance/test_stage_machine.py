@@ -58,7 +58,12 @@ GOLDEN = sorted(file.stem for file in EVENTS.glob("*.json") if file.stem not in 
 
 
 def sent(
-    *, refuses: Stage | None = None, details: Any = None, first_reply: Any = None, **deployment: Any
+    *,
+    refuses: Stage | None = None,
+    details: Any = None,
+    first_reply: Any = None,
+    switches: dict[str, str] | None = None,
+    **deployment: Any,
 ) -> list[dict[str, Any]]:
     """Return the events of a deployment, its hook attached at every stage."""
 
@@ -69,8 +74,12 @@ def sent(
         return FAILED if event["lifecycleStage"] == refuses else SUCCEEDED
 
     events: list[dict[str, Any]] = []
+    # The published events have green first.
+    chosen = {"map_order": "target-first", **(switches or {})}
     stages = (Stage.POST_TEST_TRAFFIC_SHIFT,) if details else ()
-    ScriptedDeployment(scripted("hook", By(reply), *stages, details=details), **deployment).run()
+    ScriptedDeployment(
+        scripted("hook", By(reply), *stages, details=details), switches=chosen, **deployment
+    ).run()
     return events
 
 

@@ -25,7 +25,7 @@ hooks:
   - hook: scripted
     stages: [POST_TEST_TRAFFIC_SHIFT]
     replies: [{hookStatus: IN_PROGRESS}, {hookStatus: SUCCEEDED}]
-switches: {map_order: random}
+switches: {map_order: source-first}
 expect: {status: SUCCESSFUL}
 """
 
@@ -284,7 +284,7 @@ def test_one_disappointment_among_many_runs_exits_with_1(
 def test_all_switches_are_tried_one_value_at_a_time_on_top_of_those_given(quick: str, tmp_path: Path) -> None:
     outcomes = many([quick, "--switches", "all", "--switch", "merge=replace", "--jobs", "1"], tmp_path)
 
-    base = {"map_order": "random", "merge": "replace"}
+    base = {"map_order": "source-first", "merge": "replace"}
     others = [{name: value} for name in Switches.model_fields for value in values(name)[1:]]
     assert [outcome.switches for outcome in outcomes] == [base, *({**base, **other} for other in others)]
 
