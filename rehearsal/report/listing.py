@@ -1,9 +1,10 @@
-"""What `rehearse list` prints: names and what they mean, in two columns."""
+"""What `rehearse list` prints: names, and under each what it means."""
 
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
+from rich.text import Text
 
 # Wide enough that nothing wraps on its way to grep.
 PIPED_COLUMNS = 240
@@ -15,11 +16,8 @@ def print_listing(sections: Mapping[str, Sequence[tuple[str, str]]]) -> None:
     if not console.is_terminal:
         console = Console(width=PIPED_COLUMNS)
     for title, rows in sections.items():
-        console.print(f"[bold]{title}[/bold]")
-        table = Table.grid(padding=(0, 2))
-        table.add_column(overflow="fold", max_width=44)
-        table.add_column(overflow="fold")
+        console.print(Text(title, style="bold"))
         for name, meaning in rows:
-            table.add_row(f"  {name}".replace("[", r"\["), meaning.strip().replace("[", r"\["))
-        console.print(table)
+            console.print(Padding(Text(name), (0, 0, 0, 2), expand=False))
+            console.print(Padding(Text(meaning.strip(), style="dim"), (0, 0, 0, 6), expand=False))
         console.print()
