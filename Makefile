@@ -41,7 +41,7 @@ lint: setup
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
 	@$(RUN) mypy
-	@$(RUN) lint-imports --no-logo 2>/dev/null || $(RUN) lint-imports
+	@$(RUN) lint-imports --no-logo
 	@$(RUN) sam validate --lint --template template.yaml
 
 format: setup
