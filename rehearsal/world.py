@@ -19,6 +19,7 @@ from moto.sns.models import sns_backends
 
 from rehearsal import functions
 from rehearsal.aws.cloud import ACCOUNT, Cloud
+from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.expectations import check
 from rehearsal.lambda_functions import Function
 from rehearsal.machine import Plan, StageMachine
@@ -145,7 +146,7 @@ class World:
         self._rehearsal = rehearsal
         self.cloud.identity(role=PERSON[0], session=PERSON[1], policies=[_PERSON])
         admin = self.cloud.client("sns", user="admin")
-        self.cloud.identity(user="admin", policies=[_ALLOW_ALL])
+        self.cloud.identity(user="admin", policies=[ALLOW_ALL])
         topic = admin.create_topic(Name=TOPIC)["TopicArn"]
         self._topic = topic
         self._functions = functions.deployed((("NotificationTopicArn", topic),))
@@ -168,7 +169,6 @@ class World:
             if entry.hook != "pause"
         }
         self.machines: list[StageMachine] = []
-        self._plans: list[Plan] = []
 
     @property
     def machine(self) -> StageMachine:
@@ -322,12 +322,6 @@ class World:
                 with contextlib.suppress(ValueError):
                     record = json.loads(line).get("decision_record", record)
         return Invocation(reply=invocation.reply, error=invocation.error, record=record)
-
-
-_ALLOW_ALL = {
-    "Version": "2012-10-17",
-    "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
-}
 
 
 class _Scripted:

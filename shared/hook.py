@@ -65,8 +65,6 @@ metrics = Metrics(namespace=METRICS_NAMESPACE, service="ecs-lifecycle-hooks")
 class LambdaContext(Protocol):
     """What is used of Lambda's context object."""
 
-    aws_request_id: str
-
     def get_remaining_time_in_millis(self) -> int: ...
 
 
@@ -401,7 +399,8 @@ class _State:
     """What we keep in hookDetails between the polls of one stage and step.
 
     It can be lost, repeated, or written by whoever updates the service: it may make a hook stricter
-    or slower, and must never make it pass.
+    or slower, and must never make it pass. The one exception is what ``onTrouble: proceed`` asks for:
+    who lets a hook fail open after a time lets the keeper of that time open it.
     """
 
     of: str

@@ -46,14 +46,14 @@ class ParameterStore:
                 raise
 
     def _pages(self) -> Iterator[Version]:
-        token = ""
-        for _ in range(HISTORY_PAGES):
-            more = {"NextToken": token} if token else {}
-            page = client("ssm").get_parameter_history(
-                Name=self.name,
-                MaxResults=HISTORY_PAGE,
-                **more,  # type: ignore[arg-type]
-            )
+        pages = (
+            client("ssm")
+            .get_paginator("get_parameter_history")
+            .paginate(Name=self.name, PaginationConfig={"PageSize": HISTORY_PAGE})
+        )
+        for number, page in enumerate(pages):
+            if number == HISTORY_PAGES:
+                raise Misconfigured(f"{self.name}: more versions than Parameter Store keeps")
             for found in page["Parameters"]:
                 yield Version(
                     number=found["Version"],
@@ -61,10 +61,6 @@ class ParameterStore:
                     by=found.get("LastModifiedUser", ""),
                     text=found.get("Value", ""),
                 )
-            token = page.get("NextToken", "")
-            if not token:
-                return
-        raise Misconfigured(f"{self.name}: more versions than Parameter Store keeps")
 
     def create(self, value: str) -> bool:
         """Write the first version; tell whether it was this call that did."""

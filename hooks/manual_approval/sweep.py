@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import batched
+from itertools import batched, chain
 from typing import Any
 
 from aws_lambda_powertools import Logger
@@ -88,17 +88,13 @@ def _requests(prefix: str) -> Iterator[Request]:
     # The parameter's name lacks partition, region and account; this function shares them.
     _, partition, _, _, account, *_ = own_identity().split(":")
     region = os.environ["AWS_REGION"]
-    token = ""
-    while True:
-        with translated("ssm:GetParametersByPath", prefix):
-            more = {"NextToken": token} if token else {}
-            page = client("ssm").get_parameters_by_path(
-                Path=prefix,
-                Recursive=True,
-                MaxResults=PARAMETERS_PER_CALL,
-                **more,  # type: ignore[arg-type]
-            )
-        for found in page["Parameters"]:
+    pages = (
+        client("ssm")
+        .get_paginator("get_parameters_by_path")
+        .paginate(Path=prefix, Recursive=True, PaginationConfig={"PageSize": PARAMETERS_PER_CALL})
+    )
+    with translated("ssm:GetParametersByPath", prefix):
+        for found in chain.from_iterable(page["Parameters"] for page in pages):
             parts = found["Name"].removeprefix(prefix).strip("/").split("/")
             # Cluster, service, deployment, and for a step its name.
             arn = f"arn:{partition}:ecs:{region}:{account}:service-deployment/{'/'.join(parts[:3])}"
@@ -113,9 +109,6 @@ def _requests(prefix: str) -> Iterator[Request]:
                 found["LastModifiedDate"].astimezone(UTC),
                 closed=read(found["Value"]).kind is Kind.CLOSED,
             )
-        token = page.get("NextToken", "")
-        if not token:
-            return
 
 
 def _statuses(deployments: Iterable[str]) -> dict[str, str]:

@@ -7,6 +7,7 @@ import its module here; scenarios then name it::
       - approver: {name: alice, answer: APPROVED, after: 10m}
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from rehearsal.world import World
 
 
-class Actor(BaseModel):
+class Actor(BaseModel, ABC):
     """Someone or something that acts on its own."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
     kind: ClassVar[str]
 
+    @abstractmethod
     def run(self, world: "World") -> Process:
         """Act (a simpy process); ends when there is nothing left to do."""
-        raise NotImplementedError
 
 
 _KINDS: dict[str, type[Actor]] = {}

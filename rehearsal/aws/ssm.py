@@ -86,9 +86,10 @@ class ParameterStore:
         tier = _tier(parameters.get("Tier"), previous, value)
         if len(value.encode()) > MAX_VALUE_BYTES[tier]:
             raise _too_large(tier)
+        # moto's annotations leave out the None that its code takes for "as before".
         written = backend.put_parameter(
             name,
-            parameters.get("Description"),  # type: ignore[arg-type]  # moto takes None for "as before"
+            parameters.get("Description"),  # type: ignore[arg-type]
             value,
             parameters.get("Type"),  # type: ignore[arg-type]
             parameters.get("AllowedPattern"),  # type: ignore[arg-type]

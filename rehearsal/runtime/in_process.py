@@ -19,9 +19,7 @@ LOGGER = "ecs-lifecycle-hooks"
 class _Context:
     """Lambda's context object, as far as hooks use it."""
 
-    invoked_function_arn: str
     timeout_seconds: int
-    aws_request_id: str = "00000000-0000-0000-0000-000000000000"
 
     def get_remaining_time_in_millis(self) -> int:
         return self.timeout_seconds * 1000
@@ -38,7 +36,7 @@ class InProcess:
     ) -> Invocation:
         """Call a function the way Lambda's Python runtime does."""
         entry_point = self._entry_point(function.handler)
-        context = _Context(function.arn, function.timeout_seconds)
+        context = _Context(function.timeout_seconds)
         # A retry of botocore's sleeps, and the time a rehearsal sleeps through is real.
         with _environment({**environment, "AWS_MAX_ATTEMPTS": "1"}), _log() as log:
             try:

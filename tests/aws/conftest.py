@@ -11,6 +11,7 @@ import time_machine
 from rehearsal import functions
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.aws.door import RecordedCall
+from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.lambda_functions import Function
 from rehearsal.runtime import Invocation
 from rehearsal.runtime.in_process import InProcess
@@ -82,13 +83,9 @@ def account() -> Iterator[Account]:
         cloud.enforcing_iam(),
         cloud.recording() as calls,
     ):
-        anything = {
-            "Version": "2012-10-17",
-            "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}],
-        }
         for session in ("alice", "bob", "reader"):
-            cloud.identity(role="approver", session=session, policies=[anything])
-        cloud.identity(user="admin", policies=[anything])
+            cloud.identity(role="approver", session=session, policies=[ALLOW_ALL])
+        cloud.identity(user="admin", policies=[ALLOW_ALL])
         cloud.client("sns", user="admin").create_topic(Name="releases")
         cloud.client("s3", user="admin").create_bucket(Bucket=BUCKET)
         deploy(cloud)
