@@ -37,6 +37,9 @@ IMAGE_SCRIPT = Path(__file__).with_name("sam_local_image.sh")
 START_SECONDS = 60
 STOP_SECONDS = 30
 
+# Installing an engine and building the image, each of which has limits of its own in the script.
+PREPARE_SECONDS = 1800
+
 # The first invocation also makes an image of the base image and the emulator.
 GRACE_SECONDS = 120
 
@@ -168,7 +171,16 @@ def prepare() -> None:
     if not sys.platform.startswith("linux"):
         # Docker Desktop has an engine, gets images by itself, and passes host.docker.internal to loopback.
         return
-    result = subprocess.run([str(IMAGE_SCRIPT), "--loopback"], capture_output=True, text=True, check=False)
+    try:
+        result = subprocess.run(
+            [str(IMAGE_SCRIPT), "--loopback"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PREPARE_SECONDS,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise SamLocalError(f"no Docker engine after {PREPARE_SECONDS} s: {error.stderr}") from error
     if result.returncode:
         raise SamLocalError(result.stderr.strip())
 

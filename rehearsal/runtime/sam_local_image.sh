@@ -9,7 +9,7 @@ repo=public.ecr.aws/lambda/python image=$repo:3.13-$arch
 forward=(PREROUTING -i docker0 -m addrtype --dst-type LOCAL -p tcp -j DNAT --to-destination 127.0.0.1)
 die() { echo "sam_local_image.sh: $*" >&2; exit 1; }
 need_root() { [[ $EUID -eq 0 ]] || die "must run as root to $1"; }
-answers() { docker version >/dev/null 2>&1; }
+answers() { timeout 20 docker version >/dev/null 2>&1; } # one that hangs is no engine
 ours() { [[ -s $state/dockerd.pid ]] && grep -qsF "$state" "/proc/$(<"$state/dockerd.pid")/cmdline"; }
 localnet() { echo "$1" >/proc/sys/net/ipv4/conf/docker0/route_localnet; }
 install() { # command=package ...: installs the packages whose command is missing
@@ -17,15 +17,20 @@ install() { # command=package ...: installs the packages whose command is missin
   for pair; do command -v "${pair%=*}" >/dev/null || pkgs+=("${pair#*=}"); done
   [[ ${#pkgs[@]} -gt 0 ]] || return 0
   need_root "install ${pkgs[*]}"
-  { apt-get update || :; DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${pkgs[@]}"; } \
+  { timeout 300 apt-get update || :; DEBIAN_FRONTEND=noninteractive timeout 900 apt-get install -y --no-install-recommends "${pkgs[@]}"; } \
     >"$state/apt.log" 2>&1 </dev/null 9>&- || die "installing ${pkgs[*]} failed, see $state/apt.log"
 }
 start_engine() {
   [[ -z ${DOCKER_HOST:-} ]] || die "no engine answers at DOCKER_HOST=$DOCKER_HOST"
   install dockerd=docker.io iptables=iptables && install docker=docker-cli
   ! answers || return 0 # the package may have started its service
-  ours || rm -f "$state/dockerd.pid"
-  setsid dockerd --data-root "$state/data" --pidfile "$state/dockerd.pid" >"$state/dockerd.log" 2>&1 </dev/null 9>&- &
+  # One of ours that no longer answers, and what a killed one left: its containerd's pid would be taken for a living one.
+  ! ours || kill -9 "$(<"$state/dockerd.pid")"
+  ! pid=$(cat "$state/exec/containerd/containerd.pid" 2>/dev/null) || ! grep -qsF "$state" "/proc/$pid/cmdline" || kill -9 "$pid"
+  while ours; do sleep 0.1; done
+  rm -rf --one-file-system "$state/dockerd.pid" "$state/exec"
+  setsid dockerd --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/dockerd.pid" \
+    >"$state/dockerd.log" 2>&1 </dev/null 9>&- &
   for _ in {1..300}; do ! answers || return 0; kill -0 $! 2>/dev/null || break; sleep 0.1; done
   die "dockerd did not start, see $state/dockerd.log"
 }
@@ -42,7 +47,7 @@ build() {
   trap 'rm -rf --one-file-system "$work"' EXIT
   "$base/bin/python3.13" -m pip install --target "$work/runtime" awslambdaric boto3 >"$state/pip.log" 2>&1 &
   mirror=$(apt-get indextargets --format '$(RELEASE) $(COMPONENT) $(REPO_URI)' | sed -n "s/^$suite main //p" | sort -u | sed -n 1p)
-  debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${mirror:+"$mirror"} >"$state/debootstrap.log" 2>&1 ||
+  timeout 900 debootstrap --variant=minbase --include=ca-certificates "$suite" "$root" ${mirror:+"$mirror"} >"$state/debootstrap.log" 2>&1 ||
     die "debootstrap failed, see $state/debootstrap.log"
   mkdir -p "$lang" "$root/var/task"
   (cd "$base" && tar -c --exclude={test,tests,idlelib,turtledemo,tkinter,'_tkinter.*',ensurepip,'config-3.13*','site-packages/*'} \
@@ -70,7 +75,7 @@ stop() { # the engine this script started, and what --loopback set
 mkdir -p "$state" && exec 9>"$state/lock" && { ! command -v flock >/dev/null || flock 9; }
 case ${1:-} in '' | --loopback) ;; --stop) stop && exit ;; *) die 'usage: sam_local_image.sh [--loopback | --stop]' ;; esac
 answers || start_engine
-if ! docker image inspect "$image" >/dev/null 2>&1 && ! docker pull "$image" >/dev/null 2>&1; then
+if ! docker image inspect "$image" >/dev/null 2>&1 && ! timeout 600 docker pull "$image" >/dev/null 2>&1; then
   echo "sam_local_image.sh: can't pull $image, building a stand-in" >&2
   build
 fi

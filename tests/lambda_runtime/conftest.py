@@ -39,10 +39,14 @@ def missing(marker: str) -> str:
 
 def _engine_answers() -> bool:
     docker = shutil.which("docker")
-    return (
-        docker is not None
-        and subprocess.run([docker, "version"], capture_output=True, check=False).returncode == 0
-    )
+    try:
+        return (
+            docker is not None
+            and subprocess.run([docker, "version"], capture_output=True, check=False, timeout=20).returncode
+            == 0
+        )
+    except subprocess.TimeoutExpired:
+        return False
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,7 +13,14 @@ from rehearsal.lambda_functions import Function
 from rehearsal.runtime import Invocation
 from rehearsal.runtime.lambda_python import ROOT
 from rehearsal.runtime.rie import Rie
-from rehearsal.runtime.sam_local import HOST, architecture, container_variables, credentials, find_sam
+from rehearsal.runtime.sam_local import (
+    GRACE_SECONDS,
+    HOST,
+    architecture,
+    container_variables,
+    credentials,
+    find_sam,
+)
 
 from .conftest import EVENTS, FUNCTION, Aws, read_event
 
@@ -97,6 +104,8 @@ def test_sam_local_invoke_gets_the_expected_reply(
             capture_output=True,
             text=True,
             check=False,
+            stdin=subprocess.DEVNULL,
+            timeout=GRACE_SECONDS + functions[FUNCTION].timeout_seconds,
         )
         assert result.returncode == 0, result.stderr
         return Invocation(reply=json.loads(result.stdout), log_lines=result.stderr.splitlines())
