@@ -17,11 +17,15 @@ DEFAULT_MAX_ATTEMPTS = 3
 
 
 @overload
+def client(service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
+@overload
 def client(service: Literal["ecs"]) -> "ECSClient": ...
 @overload
 def client(service: Literal["ssm"]) -> "SSMClient": ...
 @overload
 def client(service: Literal["sns"]) -> "SNSClient": ...
+@overload
+def client(service: Literal["sqs"]) -> "SQSClient": ...
 @overload
 def client(service: Literal["sts"]) -> "STSClient": ...
 @overload
@@ -58,8 +62,10 @@ def _session(_access_key: str) -> botocore.session.Session:
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the stubs are not in the artifact, and typing's own constant costs an import there
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ecs import ECSClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
+    from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient
     from mypy_boto3_sts import STSClient

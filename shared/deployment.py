@@ -12,7 +12,7 @@ Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDe
 API_ServiceRevision.html.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -49,7 +49,7 @@ class Deployment:
     @property
     def is_first(self) -> bool:
         """Whether nothing ran before. The length of the deployment history can't tell: it is kept 90 days."""
-        return not self._description.get("sourceServiceRevisions")
+        return not self._sources
 
     @property
     def strategy(self) -> str:
@@ -74,16 +74,29 @@ class Deployment:
 
     @cached_property
     def blue_arn(self) -> ServiceRevisionArn | None:
-        # After RECONCILE_SERVICE there may be several sources; the one with the traffic is blue.
+        # After a deployment that was superseded there may be several; the one with the traffic is blue.
         for weights in (self._event.weights, self._event.production_weights, self._event.test_weights):
             others = {
                 revision: weight for revision, weight in weights.items() if revision != self._event.target
             }
             if others:
                 return max(others, key=lambda revision: others[revision])
-        sources = self._description.get("sourceServiceRevisions") or []
-        sources = sorted(sources, key=lambda source: -(source.get("requestedProductionTrafficWeight") or 0.0))
-        return ServiceRevisionArn.parse(sources[0].get("arn"), "sourceServiceRevisions") if sources else None
+        sources = sorted(self._sources, key=_production_weight, reverse=True)
+        return _arn_of(sources[0]) if sources else None
+
+    @property
+    def serving(self) -> tuple[ServiceRevisionArn, ...]:
+        """The sources that serve: of those with running tasks, the ones with the most production traffic.
+
+        Several where weights don't tell them apart, as in a service without load balancer.
+        """
+        running = [source for source in self._sources if source.get("runningTaskCount")]
+        most = max(map(_production_weight, running), default=0.0)
+        return tuple(_arn_of(source) for source in running if _production_weight(source) >= most)
+
+    @property
+    def _sources(self) -> Sequence[Mapping[str, Any]]:
+        return self._description.get("sourceServiceRevisions") or ()
 
     def task_definition(self, revision: Revision) -> Mapping[str, Any]:
         """Return the task definition of *revision* in the API's shape."""
@@ -113,6 +126,14 @@ class Deployment:
         if arn not in self._revisions:
             raise Transient(f"ecs:DescribeServiceRevisions does not know {arn} (yet)")
         return self._revisions[arn]
+
+
+def _production_weight(source: Mapping[str, Any]) -> float:
+    return float(source.get("requestedProductionTrafficWeight") or 0.0)
+
+
+def _arn_of(source: Mapping[str, Any]) -> ServiceRevisionArn:
+    return ServiceRevisionArn.parse(source.get("arn"), "sourceServiceRevisions")
 
 
 def _revision(described: Mapping[str, Any]) -> Revision:

@@ -167,7 +167,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
                 if not rolling_back and self._may_be_rollback(event):
                     rolling_back = True
                     state = _State.read(event, state.now, rolling_back=True)
-                call = self._call(event, state)
+                call = self._call(event, state, rolling_back=rolling_back)
                 observing = call.settings.mode == "observe"
                 result = self._judge(call, rolling_back=rolling_back)
                 state.troubles = 0
@@ -193,8 +193,17 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
         data = result.state if isinstance(result, Wait) else {}
         return encode(result, event.hook_details, state.write(data))
 
-    def _call(self, event: LifecycleEvent, state: "_State") -> Call[SettingsT, PolicyT]:
-        resolved = resolve(self.settings, self.policy, event.hook_details, os.environ)
+    def _call(
+        self, event: LifecycleEvent, state: "_State", *, rolling_back: bool
+    ) -> Call[SettingsT, PolicyT]:
+        try:
+            resolved = resolve(self.settings, self.policy, event.hook_details, os.environ)
+        except Misconfigured as error:
+            if not rolling_back:
+                raise
+            # What was changed must be restored, whatever became of the settings since.
+            logger.error(f"rolls back by the defaults: {error}")
+            resolved = resolve(self.settings, self.policy, {}, {})
         if resolved.tightened:
             logger.warning(
                 f"the organisation's policy overrules hookDetails: {', '.join(resolved.tightened)}"

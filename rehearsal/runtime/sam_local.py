@@ -180,7 +180,7 @@ def prepare() -> None:
             timeout=PREPARE_SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise SamLocalError(f"no Docker engine after {PREPARE_SECONDS} s: {error.stderr}") from error
+        raise SamLocalError(f"no Docker engine after {PREPARE_SECONDS} s: {error.stderr!r}") from error
     if result.returncode:
         raise SamLocalError(result.stderr.strip())
 
