@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 from hooks.consumer_activation.protocol import Standing
-from hooks.consumer_activation.state import NotUnderstoodError, State, parse
+from hooks.consumer_activation.state import NotUnderstoodError, State, is_void, parse
 from shared.clients import client
 from shared.errors import code_of, translated
 from shared.lifecycle import ServiceArn
@@ -44,15 +44,14 @@ class ParameterStore:
             return Standing(0, None, 0.0, "there is no parameter")
         number = newest["Parameter"]["Version"]
         held, remark = newest, ""
-        for _ in range(MAX_VOID_VERSIONS):
-            version = held["Parameter"]["Version"]
-            try:
-                state = parse(held["Parameter"]["Value"])
-            except NotUnderstoodError as error:
-                return Standing(number, None, _age(held, now), f"version {version}: {error}")
-            if state.version is None or state.version == version:
-                return Standing(number, state, _age(held, now), remark)
-            remark = f"version {version} is void, it was written to become {state.version}"
+        for _ in range(MAX_VOID_VERSIONS + 1):
+            version, text = held["Parameter"]["Version"], held["Parameter"]["Value"]
+            if not is_void(text, version):
+                try:
+                    return Standing(number, parse(text), _age(held, now), remark)
+                except NotUnderstoodError as error:
+                    return Standing(number, None, _age(held, now), f"version {version}: {error}")
+            remark = remark or f"version {version} is void: somebody else wrote at the same time"
             older = self._get(f"{self.name}:{version - 1}") if version > 1 else None
             if older is None:
                 break

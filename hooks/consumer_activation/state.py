@@ -30,7 +30,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from shared.clock import parse_timestamp, timestamp
 from shared.errors import shown
@@ -40,6 +40,7 @@ SCHEMA = 1
 # Parameter Store's limit for a standard parameter is 4096; a person may have made it an advanced one.
 MAX_CHARACTERS = 8192
 MAX_REASON_CHARACTERS = 500
+MAX_SECONDS = 3600
 
 # Two machines' clocks are taken to run at most this much faster or slower than each other: twenty times
 # what the Linux kernel's NTP discipline corrects at most (500 ppm, adjtimex(2)).
@@ -84,14 +85,14 @@ class State:
         The last read that a worker can have begun and that still found the version before began
         ``read_lag_seconds`` after the write, and its lease ends ``lease_seconds`` later by its own clock.
         """
-        return self.lease_seconds * (1 + CLOCK_RATE_TOLERANCE) + self.read_lag_seconds
+        return (self.lease_seconds + self.read_lag_seconds) * (1 + CLOCK_RATE_TOLERANCE)
 
     def write(self) -> str:
         """Return the parameter's value."""
         return json.dumps(
             {
                 "schema": SCHEMA,
-                "version": self.version,
+                **({"version": self.version} if self.version is not None else {}),
                 "epoch": self.epoch,
                 "active": self.active,
                 "draining": self.draining,
@@ -115,34 +116,62 @@ def parse(text: str) -> State:
     NotUnderstoodError
         Naming the key.
     """
-    if len(text) > MAX_CHARACTERS:
-        raise NotUnderstoodError(f"{len(text)} characters, at most {MAX_CHARACTERS} are read")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise NotUnderstoodError(f"not JSON: {shown(text)}") from error
-    if not isinstance(value, Mapping) or value.get("schema") != SCHEMA:
-        raise NotUnderstoodError(f"expected an object of schema {SCHEMA}, got {shown(text)}")
+    value = _object(text)
+    if type(value.get("schema")) is not int or value["schema"] != SCHEMA:
+        raise NotUnderstoodError(f"expected schema {SCHEMA}, got {shown(text)}")
     return State(
-        version=_whole(value, "version", least=1) if value.get("version") is not None else None,
+        version=_whole(value, "version", least=1) if "version" in value else None,
         epoch=_whole(value, "epoch", least=0),
         active=_id(value, "active"),
         draining=_id(value, "draining"),
         since=_moment(value, "since"),
         released=_moment(value, "released"),
         deployment=_id(value, "deployment"),
-        lease_seconds=_whole(value, "leaseSeconds", least=1, most=3600),
-        read_seconds=_whole(value, "readSeconds", least=1, most=3600, default=5),
-        read_lag_seconds=_whole(value, "readLagSeconds", least=0, most=3600, default=3),
+        lease_seconds=_whole(value, "leaseSeconds", least=1, most=MAX_SECONDS),
+        read_seconds=_whole(value, "readSeconds", least=1, most=MAX_SECONDS),
+        read_lag_seconds=_whole(value, "readLagSeconds", least=0, most=MAX_SECONDS),
         hand_back=_text(value, "handBack"),
         dead_letters=_whole(value, "deadLetters", least=0) if value.get("deadLetters") is not None else None,
     )
 
 
-def _whole(
-    value: Mapping[str, Any], key: str, *, least: int, most: int = 2**53, default: int | None = None
-) -> int:
-    number = value.get(key, default)
+def is_void(text: str, number: int) -> bool:
+    """Tell whether *text*, found as version *number*, came too late to count."""
+    try:
+        value = _object(text)
+        return "version" in value and _whole(value, "version", least=1) != number
+    except NotUnderstoodError:
+        return False
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    if len(text) > MAX_CHARACTERS:
+        raise NotUnderstoodError(f"{len(text)} characters, at most {MAX_CHARACTERS} are read")
+    try:
+        value = json.loads(text, object_pairs_hook=_once, parse_constant=_no_number)
+    except NotUnderstoodError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise NotUnderstoodError(f"not JSON: {shown(text)}") from error
+    if not isinstance(value, Mapping):
+        raise NotUnderstoodError(f"expected a JSON object, got {shown(text)}")
+    return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise NotUnderstoodError(f"{name} is not JSON")
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # Of two values for one key, a person would see one and a parser the other.
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise NotUnderstoodError("a key stands there twice")
+    return value
+
+
+def _whole(value: Mapping[str, Any], key: str, *, least: int, most: int = 2**53) -> int:
+    number = value.get(key)
     # bool is an int to Python.
     if type(number) is not int or not least <= number <= most:
         raise NotUnderstoodError(
