@@ -81,6 +81,8 @@ class Evidence:
     changes: list[str] = field(default_factory=list)
     """What the hook changed in this invocation; a poll that changed nothing leaves no record."""
     blue: str | None = None
+    charts: list[dict[str, Any]] = field(default_factory=list)
+    """Pictures of the inputs, in the shape that ``shared.record`` describes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -327,6 +329,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             "settingsDigest": record.digest(settings),
             "inputs": evidence.inputs,
             "changes": evidence.changes,
+            **({"charts": evidence.charts} if evidence.charts else {}),
             "verdict": record.verdict(decided),
             "wouldRefuse": isinstance(decided, Refuse) and not isinstance(result, Refuse),
             "reply": encode(result, {}, {})["hookStatus"],

@@ -2,6 +2,19 @@
 
 It holds everything the verdict was computed from, so that ``rehearse replay RECORD`` computes it
 again, byte for byte. It is always logged, and kept in S3 when the function has a ``RECORD_BUCKET``.
+
+Where numbers over time decided, it has charts of them, for reports and consoles to draw::
+
+    {
+        "charts": [
+            {
+                "title": "p99 latency",
+                "unit": "ms",
+                "series": [{"name": "green", "points": [["2026-03-02T09:00:00+00:00", 190], ...]}],
+                "thresholds": [{"name": "1.2 x blue", "value": 226}],
+            }
+        ]
+    }
 """
 
 import hashlib

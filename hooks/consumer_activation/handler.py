@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hooks.consumer_activation.metrics import HISTORY, minutes
-from hooks.consumer_activation.monitor import Limits, Minute, Seen, judge
+from hooks.consumer_activation.monitor import Limits, Minute, Seen, charts, judge
 from hooks.consumer_activation.parameter_store import ParameterStore, parameter_name
 from hooks.consumer_activation.protocol import (
     Aim,
@@ -223,6 +223,8 @@ def _advance(call: ConsumerCall, store: ParameterStore, standing: Standing, aim:
         "limits": asdict(_limits(call)),
         "dead_letters": dead_letters,
     }
+    if seen is not None:
+        call.evidence.charts = charts(seen, _limits(call))
     return _carry_out(call, store, step, work)
 
 

@@ -13,6 +13,7 @@ the dead-letter queue and nowhere else.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from hooks.consumer_activation.protocol import Health
 
@@ -77,12 +78,46 @@ def judge(seen: Seen, limits: Limits, now: datetime) -> Health:
     )
 
 
-def _too_old(seen: Seen, judged: Sequence[Minute], limits: Limits) -> Health | None:
+def charts(seen: Seen, limits: Limits) -> list[dict[str, Any]]:
+    """Draw the minutes, as a decision record's ``charts``."""
+    series = (
+        ("age of the oldest message", "s", [("oldest", "oldest_seconds")]),
+        ("messages per minute", "", [("waiting", "waiting"), ("deleted", "deleted")]),
+    )
+    _, limit = _limit(seen, limits)
+    return [
+        {
+            "title": title,
+            "unit": unit,
+            "series": [
+                {
+                    "name": name,
+                    "points": [
+                        [minute.start.isoformat(), getattr(minute, key)]
+                        for minute in seen.minutes
+                        if getattr(minute, key) is not None
+                    ],
+                }
+                for name, key in lines
+            ],
+            "thresholds": [{"name": "at most", "value": limit}] if unit == "s" else [],
+        }
+        for title, unit, lines in series
+        if seen.minutes
+    ]
+
+
+def _limit(seen: Seen, limits: Limits) -> tuple[float, float]:
+    """Return how old the oldest message was in the hour before, and how old one may be now."""
     before = max(
         (minute.oldest_seconds or 0 for minute in seen.minutes if minute.start + MINUTE <= seen.released),
         default=0.0,
     )
-    limit = max(limits.max_oldest_seconds, before * limits.max_oldest_factor)
+    return before, max(limits.max_oldest_seconds, before * limits.max_oldest_factor)
+
+
+def _too_old(seen: Seen, judged: Sequence[Minute], limits: Limits) -> Health | None:
+    before, limit = _limit(seen, limits)
     last_two = [minute.oldest_seconds for minute in judged[-2:]]
     if len(last_two) < 2 or None in last_two:
         return None

@@ -164,6 +164,33 @@ def test_of_several_sources_the_one_with_the_traffic_is_blue(cloud: Cloud) -> No
     assert of().blue_arn == BLUE
 
 
+@pytest.mark.parametrize(
+    ("older", "blue", "serving"),
+    [
+        ((2, None), (2, None), (OLDER, BLUE)),  # a service without load balancer has no weights
+        ((2, None), (2, 100.0), (BLUE,)),
+        ((2, 0.0), (2, 100.0), (BLUE,)),
+        ((2, 0.0), (0, 100.0), (OLDER,)),
+        ((0, 0.0), (0, 100.0), ()),
+    ],
+)
+def test_whoever_runs_tasks_and_has_the_most_traffic_serves(
+    cloud: Cloud,
+    older: tuple[int, float | None],
+    blue: tuple[int, float | None],
+    serving: tuple[ServiceRevisionArn, ...],
+) -> None:
+    deploy(
+        cloud,
+        sources=[
+            RevisionSummary(arn=arn, running_task_count=running, production_weight=weight)
+            for arn, (running, weight) in ((OLDER, older), (BLUE, blue))
+        ],
+    )
+
+    assert of().serving == serving
+
+
 def test_a_deployment_without_source_is_the_first_and_has_no_blue(cloud: Cloud) -> None:
     deploy(cloud, sources=[])
 

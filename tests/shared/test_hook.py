@@ -348,6 +348,25 @@ def test_a_rollback_under_a_broken_policy_is_not_refused(monkeypatch: pytest.Mon
     assert greeting(never)(ROLLBACK_PRODUCTION, Context()) == SUCCEEDED
 
 
+@pytest.mark.parametrize("details", [{"no": "such key"}, {"voices": "many"}])
+@pytest.mark.parametrize("policy", ["", "[]"])
+def test_a_rollback_restores_by_the_defaults_where_settings_can_t_be_read(
+    monkeypatch: pytest.MonkeyPatch, log: Log, details: dict[str, Any], policy: str
+) -> None:
+    restored: list[Greeting] = []
+
+    def restore(call: Call[Greeting, Greeting]) -> Result:
+        restored.append(call.settings)
+        return Proceed("restored")
+
+    monkeypatch.setenv("HOOK_POLICY", policy)
+    greeting(never, restore=restore)({**ROLLBACK_PRODUCTION, "hookDetails": details}, Context())
+
+    assert restored == [Greeting()]
+    [complaint] = log.messages("ERROR")
+    assert complaint.startswith("rolls back by the defaults: ")
+
+
 @pytest.mark.parametrize("since", ["0001-01-01T00:00:00+23:59", "2999-01-01T00:00:00Z", 7, None])
 def test_a_rollback_with_forged_state_is_not_refused(since: object) -> None:
     of = f"{DEPLOYMENT.id}/{PRODUCTION}/0/rollback"
@@ -826,6 +845,18 @@ def test_a_poll_is_recorded_only_when_it_changed_something(log: Log) -> None:
         {"answer": "wait", "reason": "for applause", "afterSeconds": 30},
         "ECS asks again after the delay",
     )
+
+
+def test_a_record_has_charts_where_the_hook_drew_some(log: Log) -> None:
+    chart = {"title": "pitch", "unit": "Hz", "series": [], "thresholds": []}
+
+    def decide(call: Call[Greeting, Greeting]) -> Result:
+        call.evidence.charts.append(chart)
+        return Proceed("in tune")
+
+    greeting(decide)(event(), Context())
+
+    assert [kept["charts"] for kept in log.records] == [[chart]]
 
 
 def test_inputs_that_did_not_lead_to_the_answer_are_not_recorded(log: Log) -> None:
