@@ -28,14 +28,13 @@ from tests.shared.checkout import BLUE, DEPLOYMENT, GREEN, PRODUCTION, REGION, d
 
 PARAMETER = "/ecs-consumers/shop/checkout/consumers"
 QUEUE = "orders"
-DETAILS = {
-    "queue": QUEUE,
+DETAILS: dict[str, Any] = {
+    # Nothing but leases keeps the revisions apart: no look at the queue makes up for one that is too short.
+    "drainBy": "time",
+    "drainSeconds": 0,
     "leaseSeconds": 3,
     "readSeconds": 1,
     "readLagSeconds": 1,
-    "lookSeconds": 1,
-    "monitorMinutes": 0,
-    "handBackDrainSeconds": 30,
 }
 TASKS = 2
 SEED = 3
@@ -65,7 +64,8 @@ class Fleet:
 
     log: Path
     url: str
-    environment: dict[str, str]
+    environments: dict[str, dict[str, str]]
+    """By revision: each has a session of its own, and so can be throttled alone."""
     rng: random.Random
     tasks: list[tuple[str, subprocess.Popen[bytes]]] = field(default_factory=list)
 
@@ -76,7 +76,7 @@ class Fleet:
                 revision,
                 subprocess.Popen(
                     [sys.executable, str(worker), str(self.log), revision, PARAMETER, self.url],
-                    env=self.environment,
+                    env=self.environments[revision],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
                     stderr=subprocess.DEVNULL,
@@ -197,13 +197,16 @@ class Havoc:
         if kind == "kill":
             self.fleet.kill_one()
         else:
-            self.cloud.faults.add(
-                action=kind,
-                error="ThrottlingException",
-                identity="*/worker/*",
-                until=datetime.now(UTC) + timedelta(seconds=self.rng.uniform(0.2, 1)),
-            )
+            self.throttle(kind, "*", self.rng.uniform(0.2, 1))
         return self.rng.uniform(1, 3)
+
+    def throttle(self, action: str, revision: str, seconds: float) -> None:
+        self.cloud.faults.add(
+            action=action,
+            error="ThrottlingException",
+            identity=f"*/worker/{revision}",
+            until=datetime.now(UTC) + timedelta(seconds=seconds),
+        )
 
 
 @pytest.fixture
@@ -225,13 +228,16 @@ def traffic(cloud: Cloud, tmp_path: Path) -> Traffic:
 @pytest.fixture
 def fleet(cloud: Cloud, traffic: Traffic, tmp_path: Path) -> Iterator[Fleet]:
     with Server(cloud) as server:
-        environment = {
-            **os.environ,
-            **cloud.credentials("worker", "task", [TASK_POLICY]),
-            "AWS_ENDPOINT_URL": server.url,
+        environments = {
+            revision.id: {
+                **os.environ,
+                **cloud.credentials("worker", revision.id, [TASK_POLICY]),
+                "AWS_ENDPOINT_URL": server.url,
+            }
+            for revision in (BLUE, GREEN)
         }
         url = f"{server.url}/{DEPLOYMENT.account}/{QUEUE}"
-        running = Fleet(tmp_path / "log", url, environment, random.Random(SEED))
+        running = Fleet(tmp_path / "log", url, environments, random.Random(SEED))
         for revision in (BLUE, GREEN):
             for _ in range(TASKS):
                 running.start(revision.id)
@@ -246,14 +252,23 @@ def test_no_message_is_lost_and_no_two_revisions_take_messages_at_once(
 ) -> None:
     ecs = Ecs(cloud)
     deployment = deploy(cloud)
-    with repeating(traffic.send), repeating(Havoc(cloud, fleet, random.Random(SEED))):
+    havoc = Havoc(cloud, fleet, random.Random(SEED))
+
+    def without_reads_of(revision: ServiceRevisionArn) -> None:
+        """Keep a revision from reading that it has to stop, for as long as its lease lasts at most."""
+        havoc.throttle("ssm:GetParameter", revision.id, DETAILS["leaseSeconds"])
+
+    with repeating(traffic.send), repeating(havoc):
         answers = [ecs.call(event("PRE_SCALE_UP"))]
         traffic.wait_until_handled_by(BLUE)
+        without_reads_of(BLUE)
         answers.append(ecs.call(event(PRODUCTION, production=split(100, 0))))
         traffic.wait_until_handled_by(GREEN)
+        without_reads_of(GREEN)
         deployment.status = Status.ROLLBACK_IN_PROGRESS
         answers.append(ecs.call(event(PRODUCTION, production=split(0, 100))))
         traffic.wait_until_handled_by(BLUE)
+        without_reads_of(BLUE)
         deployment.status = Status.ROLLBACK_SUCCESSFUL
         deploy(cloud, arn=LATER)
         answers.append(ecs.call(event(PRODUCTION, production=split(100, 0), deployment=LATER)))
