@@ -3,6 +3,6 @@
 import subprocess
 import sys
 
-MODULES = ("benchmarks.rehearsal", "benchmarks.cold_start")
+MODULES = ("benchmarks.rehearsal", "benchmarks.cold_start", "benchmarks.consumer_throughput")
 
 sys.exit(max([subprocess.run([sys.executable, "-m", module], check=False).returncode for module in MODULES]))
