@@ -3,6 +3,11 @@
 import subprocess
 import sys
 
-MODULES = ("benchmarks.rehearsal", "benchmarks.cold_start", "benchmarks.consumer_throughput")
+MODULES = (
+    "benchmarks.rehearsal",
+    "benchmarks.cold_start",
+    "benchmarks.hand_over",
+    "benchmarks.consumer_throughput",
+)
 
 sys.exit(max([subprocess.run([sys.executable, "-m", module], check=False).returncode for module in MODULES]))

@@ -1,5 +1,7 @@
 """The decisions of one outcome as a person reads them: verdict, reason, numbers, charts, raw JSON.
 
+Each hook's answer at a stage is one, and each call before it that left a record, for it changed something.
+
 A decision record is any JSON document; what is known of it is read, and the rest is shown as it is.
 Charts in a record::
 
@@ -105,7 +107,7 @@ class Chart:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """How one hook answered for good, or why it never did."""
+    """How one hook answered, or why it never did."""
 
     at: str
     hook: str
@@ -127,33 +129,39 @@ class Decision:
 
 def decisions(outcome: Outcome) -> list[Decision]:
     """Return all of an outcome's decisions, in the order they were made."""
-    runs = sorted(
-        hook_runs(outcome.calls), key=lambda run: run.last.at if math.isfinite(run.last.at) else 0.0
-    )
-    return [_decision(run, outcome.started_at) for run in runs]
+    made = [
+        (call.at, _decision(run, asked, outcome.started_at))
+        for run in hook_runs(outcome.calls)
+        for asked, call in enumerate(run.calls, start=1)
+        if call is run.last or call.record is not None
+    ]
+    made.sort(key=lambda one: one[0] if math.isfinite(one[0]) else 0.0)
+    return [decision for _, decision in made]
 
 
-def _decision(run: HookRun, started_at: datetime) -> Decision:
-    last = run.last
-    record = last.record or {}
-    step = "" if last.step is None else f" {percent(last.step)}"
-    answer = verdict(last).get("answer")
+def _decision(run: HookRun, asked: int, started_at: datetime) -> Decision:
+    """Describe what a hook decided when it was asked for the *asked*-th time."""
+    call = run.calls[asked - 1]
+    record = call.record or {}
+    step = "" if call.step is None else f" {percent(call.step)}"
+    answer = verdict(call).get("answer")
+    waits = call is run.last and not run.answered
     return Decision(
-        at=clock(last.at),
-        hook=shown(last.hook),
-        where=shown(last.stage) + step + (", rolling back" if last.rollback else ""),
-        answer=last.answer if run.answered else "no answer",
-        tone=tone(last.answer),
-        asked=len(run.calls),
-        after=duration(run.seconds) if len(run.calls) > 1 else "",
+        at=clock(call.at),
+        hook=shown(call.hook),
+        where=shown(call.stage) + step + (", rolling back" if call.rollback else ""),
+        answer="no answer" if waits else call.answer,
+        tone=tone(call.answer),
+        asked=asked,
+        after=duration(call.at - run.first.at) if asked > 1 else "",
         verdict=shown(answer) if isinstance(answer, str) else "",
-        reason=why(last) or "",
-        observed=would_refuse(last),
+        reason=why(call) or "",
+        observed=would_refuse(call),
         rows=rows(record),
         charts=charts(record, started_at),
-        record_json=_json(last.record) if last.record is not None else "",
-        event_json=_json(last.event),
-        reply_json=_json(last.reply),
+        record_json=_json(call.record) if call.record is not None else "",
+        event_json=_json(call.event),
+        reply_json=_json(call.reply),
     )
 
 
@@ -289,10 +297,8 @@ def _chart(chart: dict[str, Any], started_at: datetime) -> Chart | None:
 
 def _x_ticks(begin: float, scale: Scale) -> list[tuple[float, str]]:
     # Ticks sit at round times of the deployment, not of the chart.
-    whole = ticks(
-        begin + scale.seconds, at_most=max(4, min(40, int(4 * (begin + scale.seconds) / scale.seconds)))
-    )
-    return [(scale.x(at - begin), label) for at, label in whole if at >= begin]
+    whole = ticks(begin + scale.seconds, at_most=4, begin=begin)
+    return [(scale.x(at - begin), label) for at, label in whole]
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:

@@ -6,6 +6,7 @@
     status        ▐████ IN_PROGRESS ██████▌■ SUCCESSFUL
     stages        ▐SCALE_UP▌▐POST_TEST_TRAFFIC_SHIFT▌
     production    ▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁▁████████████
+    at the queue  ▐█████ blue █████▌     ▐██ green ██▌
     manual_approval          ┝┿┿━┿━━┿━━━━●
     approver                             ⚑
 
@@ -20,6 +21,7 @@ from itertools import pairwise
 
 from rehearsal.outcome import (
     ActorSpoke,
+    Consumption,
     Happening,
     HookCalled,
     Outcome,
@@ -36,7 +38,16 @@ TOP = 26
 """Pixels for the labels of the time axis."""
 LABEL = 17
 GAP = 12
-HEIGHTS = {"status": 16, "stages": 22, "production": 56, "test": 22, "hook": 16, "pause": 16, "actor": 16}
+HEIGHTS = {
+    "status": 16,
+    "stages": 22,
+    "production": 56,
+    "test": 22,
+    "queue": 22,
+    "hook": 16,
+    "pause": 16,
+    "actor": 16,
+}
 
 # Of a run polled every few seconds for a day, more marks than this are one grey bar anyway.
 _TICKS_PER_HUNDRED = 250
@@ -143,6 +154,8 @@ def diagram(outcome: Outcome) -> Diagram:
             for lane in of_this:
                 lane.label = f"[{number}] {lane.label}"
         lanes += of_this
+    if outcome.consumption is not None:
+        lanes.append(_queue_lane(outcome.consumption, scale))
     lanes += _actor_lanes(outcome.happenings, scale)
     y = TOP
     for lane in lanes:
@@ -238,6 +251,19 @@ def _stage_lane(own: Sequence[Happening], scale: Scale) -> Lane:
         title = f"{name}{back}: {clock(stage.at)}, {duration(until - stage.at)}"
         kind = "rollback" if stage.rollback else ("odd" if index % 2 else "even")
         lane.segments.append(_labelled(scale, stage.at, until, kind=kind, title=title, label=name))
+    return lane
+
+
+def _queue_lane(consumption: Consumption, scale: Scale) -> Lane:
+    note = f"nobody for {duration(consumption.longest_gap_seconds)} at most"
+    if consumption.overlap_seconds:
+        note += f", two revisions at once for {duration(consumption.overlap_seconds)}"
+    lane = Lane("queue", f"at queue {shown(consumption.queue)}", note)
+    for span in consumption.spans:
+        name = shown(span.revision)
+        title = f"{name}: {clock(span.start)} to {clock(span.end)}, {duration(span.end - span.start)}"
+        kind = "blue" if name == "blue" else "green"
+        lane.segments.append(_labelled(scale, span.start, span.end, kind=kind, title=title, label=name))
     return lane
 
 

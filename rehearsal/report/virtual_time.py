@@ -55,19 +55,21 @@ def duration(seconds: float) -> str:
     return f"{sign}{second} s"
 
 
-def ticks(seconds: float, *, at_most: int) -> list[tuple[float, str]]:
-    """Return positions and labels of an axis from 0 to *seconds*, at round clock times."""
-    if not math.isfinite(seconds) or seconds <= 0:
+def ticks(seconds: float, *, at_most: int, begin: float = 0.0) -> list[tuple[float, str]]:
+    """Return positions and labels of an axis from *begin* to *seconds*, at round clock times."""
+    span = seconds - begin
+    if not math.isfinite(span) or span <= 0:
         return [(0.0, "0")]
-    step = next((tick for tick in _TICK_SECONDS if seconds / tick <= at_most), None)
+    step = next((tick for tick in _TICK_SECONDS if span / tick <= at_most), None)
     if step is None:
-        step = DAY * math.ceil(seconds / DAY / at_most)
-    return [(float(at), _tick(at, step)) for at in range(0, math.floor(seconds) + 1, step)]
+        step = DAY * math.ceil(span / DAY / at_most)
+    first = math.ceil(begin / step) * step
+    return [(float(at), _tick(at, step)) for at in range(first, math.floor(seconds) + 1, step)]
 
 
 def _tick(at: int, step: int) -> str:
-    if at == 0:
-        return "0"
+    if at <= 0:
+        return f"-{_tick(-at, step)}" if at else "0"
     if step >= DAY:
         return f"{at // DAY} d"
     if step >= HOUR and at < 2 * DAY:
