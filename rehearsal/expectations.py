@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from rehearsal.model import ServiceDeployment
-from rehearsal.outcome import Check, Happening, HookCalled
+from rehearsal.outcome import Check, Consumption, Happening, HookCalled
 from rehearsal.scenario import Expectation
 
 
@@ -12,6 +12,7 @@ def check(
     deployments: Sequence[ServiceDeployment],
     happenings: Sequence[Happening],
     duration: float,
+    consumption: Consumption | None = None,
 ) -> list[Check]:
     """Hold what happened against what was expected; one check for each thing said."""
     first = deployments[0]
@@ -51,4 +52,29 @@ def check(
         checks.append(
             Check(text=f"lasts {expect.lasts_at_most:g} s or less", held=held, seen=f"{duration:g} s")
         )
+    return checks + (_consumption(expect, consumption) if consumption else [])
+
+
+def _consumption(expect: Expectation, seen: Consumption) -> list[Check]:
+    checks = []
+    if expect.consumes is not None:
+        consumers = " and ".join(seen.receiving) or "nobody"
+        checks.append(
+            Check(text=f"{expect.consumes} consumes", held=consumers == expect.consumes, seen=consumers)
+        )
+    for text, most, seconds in (
+        ("two revisions are at the queue", expect.overlap_at_most, seen.overlap_seconds),
+        ("nobody is at the queue", expect.gap_at_most, seen.longest_gap_seconds),
+    ):
+        if most is not None:
+            checks.append(
+                Check(text=f"{text} for {most:g} s or less", held=seconds <= most, seen=f"{seconds:g} s")
+            )
+    for text, expected, count in (
+        ("messages are lost", expect.lost, len(seen.lost)),
+        ("messages are handled twice", expect.handled_twice, seen.handled_twice),
+        ("messages are dead letters", expect.dead_letters, seen.dead_letters),
+    ):
+        if expected is not None:
+            checks.append(Check(text=f"{expected} {text}", held=count == expected, seen=str(count)))
     return checks

@@ -29,7 +29,14 @@ from typing import Literal
 import simpy
 
 from rehearsal import reasons
-from rehearsal.model import HookRun, LifecycleHook, Rollback, ServiceDeployment, Status
+from rehearsal.model import (
+    HookRun,
+    LifecycleHook,
+    RevisionSummary,
+    Rollback,
+    ServiceDeployment,
+    Status,
+)
 from rehearsal.outcome import Happening, StageEntered, StatusChanged, WeightsChanged
 from rehearsal.polling import Poller, Target, Verdict
 from rehearsal.strategy import Strategy
@@ -82,6 +89,8 @@ class Plan:
     """More than one revision was active at the start, so RECONCILE_SERVICE comes first."""
     resolve: Callable[[ServiceDeployment], None] = lambda _: None
     """Called when green's tasks start: tags become digests, target groups are assigned."""
+    scaled: Callable[[RevisionSummary], None] = lambda _: None
+    """Called when the task counts of a revision have changed."""
 
 
 class StageMachine:
@@ -235,18 +244,24 @@ class StageMachine:
             deployment.alarms["status"] = "MONITORING_COMPLETE"
         self._enter("CLEAN_UP")
         for source in deployment.sources:
-            source.requested_task_count = source.running_task_count = 0
+            self._scale_in(source)
         yield self.env.timeout(CLEAN_UP_SECONDS)
 
     def _scale_up(self) -> Process:
         self._enter("SCALE_UP")
         target = self.deployment.target
         target.pending_task_count = target.requested_task_count
+        self.plan.scaled(target)
         yield self.env.timeout(self.plan.scale_up_seconds)
         if self.plan.scale_up_fails:
             raise _Failed(reasons.CIRCUIT_BREAKER)
         target.running_task_count, target.pending_task_count = target.requested_task_count, 0
+        self.plan.scaled(target)
         self.plan.resolve(self.deployment)
+
+    def _scale_in(self, revision: RevisionSummary) -> None:
+        revision.requested_task_count = revision.running_task_count = revision.pending_task_count = 0
+        self.plan.scaled(revision)
 
     def _shift(self, stage: Stage, step: float | None) -> Process:
         """Move traffic, run the stage's hooks, and bake, in the order the switches give."""
@@ -324,8 +339,7 @@ class StageMachine:
             self._end(Status.ROLLBACK_FAILED, reasons.ROLLBACK_HOOK_FAILED)
             return
         yield self.env.timeout(SHIFT_SECONDS)
-        target = deployment.target
-        target.requested_task_count = target.running_task_count = target.pending_task_count = 0
+        self._scale_in(deployment.target)
         self._end(Status.ROLLBACK_SUCCESSFUL, reason)
 
     def _undo(self) -> Process:

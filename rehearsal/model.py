@@ -13,7 +13,7 @@ API (botocore ``ecs/2014-11-13``: ServiceDeployment, ServiceRevision).
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from shared.lifecycle import ServiceArn, ServiceDeploymentArn, ServiceRevisionArn, Stage
@@ -110,6 +110,66 @@ class RevisionSummary:
     production_weight: float | None = None
 
 
+# What a container is given to end by itself; the agents' default.
+# https://docs.aws.amazon.com/AmazonECS/latest/developerguide/task_definition_parameters.html
+STOP_TIMEOUT = timedelta(seconds=30)
+
+
+@dataclass(slots=True, kw_only=True)
+class Task:
+    """A task of the service, as DescribeTasks shows it."""
+
+    arn: str
+    service: ServiceArn
+    revision: ServiceRevisionArn
+    task_definition: str
+    """ARN."""
+    containers: tuple[str, ...] = ()
+    created_at: datetime
+    started_at: datetime | None = None
+    """``None`` while it is pending."""
+    protected_until: datetime | None = None
+    unwanted_since: datetime | None = None
+    """When its revision was scaled in; with scale-in protection it goes on until that ends."""
+    exited_at: datetime | None = None
+    """When it ended by itself."""
+    stop_reason: str = ""
+
+    @property
+    def id(self) -> str:
+        return self.arn.rpartition("/")[2]
+
+    @property
+    def started_by(self) -> str:
+        """The tag that ECS gives to tasks of a deployment: the revision's id, as far as is known."""
+        return f"ecs-svc/{self.revision.id}"
+
+    def is_protected(self, now: datetime) -> bool:
+        return self.protected_until is not None and now < self.protected_until
+
+    def stopping_at(self, now: datetime) -> datetime | None:
+        """Return when it was told to end (SIGTERM), or ended by itself; ``None`` if neither yet."""
+        if self.exited_at is not None and self.exited_at <= now:
+            return self.exited_at
+        if self.unwanted_since is None or now < self.unwanted_since or self.is_protected(now):
+            return None
+        return max(self.unwanted_since, self.protected_until or self.unwanted_since)
+
+    def stopped_at(self, now: datetime) -> datetime | None:
+        """Return when it ended, ``None`` if it runs still."""
+        stopping = self.stopping_at(now)
+        if stopping is not None and stopping == self.exited_at:
+            return stopping
+        return None if stopping is None or now < stopping + STOP_TIMEOUT else stopping + STOP_TIMEOUT
+
+    def protect(self, until: datetime | None, now: datetime) -> None:
+        """Set scale-in protection, or take it away."""
+        if until is None and self.is_protected(now) and self.unwanted_since is not None:
+            # Only now does what was asked for before take effect.
+            self.unwanted_since = max(self.unwanted_since, now)
+        self.protected_until = until
+
+
 @dataclass(slots=True, kw_only=True)
 class HookRun:
     """``lifecycleHookDetails[]``: one hook at one stage, and at one step where the stage recurs."""
@@ -172,6 +232,10 @@ class ControlPlane:
         """In order of creation."""
         self.task_definitions: dict[str, JsonObject] = {}
         """By ARN, as DescribeTaskDefinition shows them."""
+        self.tasks: dict[str, Task] = {}
+        """By ARN, in order of creation; those that ended included."""
+        self.desired_counts: dict[ServiceArn, int] = {}
+        """How many tasks a service is to have; during a deployment it has those of two revisions."""
         self.on_stop: Callable[[ServiceDeployment, str], None] = lambda *_: None
         """Called with the deployment and ``ROLLBACK`` or ``ABORT``."""
         self.on_continue: Callable[[ServiceDeployment, HookRun, str], None] = lambda *_: None
@@ -180,3 +244,7 @@ class ControlPlane:
     def deployments_of(self, service: ServiceArn) -> list[ServiceDeployment]:
         """Return a service's deployments, newest first."""
         return [d for d in reversed(self.deployments.values()) if d.service == service]
+
+    def tasks_of(self, revision: ServiceRevisionArn) -> list[Task]:
+        """Return a revision's tasks, oldest first."""
+        return [task for task in self.tasks.values() if task.revision == revision]

@@ -97,6 +97,71 @@ class ActorSpoke(_Frozen):
 Happening = StageEntered | HookCalled | PauseChanged | WeightsChanged | StatusChanged | ActorSpoke
 
 
+class Delivery(_Frozen):
+    """One message in the hands of one task."""
+
+    message: str
+    revision: str
+    """blue, green, or green-2 of the second deployment."""
+    task: str
+    received: float
+    ended: float | None
+    result: Literal["handled", "failed", "abandoned", "in hand"]
+    """Abandoned: the task ended in the middle of it."""
+
+
+class Span(_Frozen):
+    """For how long a revision was at the queue: polling it, or with messages in hand."""
+
+    revision: str
+    start: float
+    end: float
+
+
+class RevisionConsumption(_Frozen):
+    """What a revision did with messages; each delivery counts."""
+
+    received: int
+    handled: int
+    failed: int
+    abandoned: int
+
+
+class Consumption(_Frozen):
+    """What the tasks of a service did at its queue, until a minute after the deployment had ended."""
+
+    queue: str
+    receiving: list[str]
+    """The revisions that may receive at the end."""
+    sent: int
+    handled: int
+    """Messages; one that was handled twice counts once."""
+    handled_twice: int
+    waiting: int
+    """Messages in the queue at the end, those in hand included."""
+    dead_letters: int
+    lost: list[str]
+    """Messages that nobody has handled, and that are in no queue."""
+    overlap_seconds: float
+    """How long more than one revision was at the queue."""
+    longest_gap_seconds: float
+    """How long nobody was, since somebody first was."""
+    revisions: dict[str, RevisionConsumption]
+    spans: list[Span]
+    deliveries: list[Delivery]
+
+    @property
+    def summary(self) -> str:
+        """Say it in one line."""
+        each = [f"{revision} handled {did.handled} messages" for revision, did in self.revisions.items()]
+        return (
+            f"{', '.join(each) or 'nobody handled any'}; of {self.sent} sent {self.waiting} wait, "
+            f"{self.dead_letters} are dead letters, {len(self.lost)} are lost, {self.handled_twice} were "
+            f"handled twice; longest gap {self.longest_gap_seconds:.0f} s, "
+            f"overlap {self.overlap_seconds:.0f} s"
+        )
+
+
 class Check(_Frozen):
     """One line of a scenario's ``expect``, and whether it held."""
 
@@ -124,6 +189,8 @@ class Outcome(_Frozen):
     """Of the scenario's (first) deployment at the end."""
     status_reason: str | None = None
     checks: list[Check] = Field(default_factory=list)
+    consumption: Consumption | None = None
+    """Where the service takes messages off a queue."""
 
     @property
     def as_expected(self) -> bool:

@@ -53,6 +53,15 @@ TOUR = (
     "throttled",
     "stopped-by-hand",
     "pause-hook",
+    "handed-over",
+    "poisoned",
+    "stalled",
+    "handed-back",
+    "throttled-hand-over",
+    "crashed",
+    "superseded-hand-over",
+    "edited-by-hand",
+    "split-weights",
 )
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
@@ -70,6 +79,7 @@ class Service(_Part):
     exposure: Exposure = Field("alb", description="how traffic reaches it; headless: not at all")
     first_deployment: bool = Field(False, description="whether nothing ran before")
     leftovers: bool = Field(False, description="whether earlier deployments left a second active revision")
+    tasks: int = Field(2, ge=1, le=100, description="how many tasks each revision has")
     scale_up: Duration = Field(60.0, description="until green is healthy")
     scale_up_fails: bool = Field(False, description="whether green never is, and the circuit breaker trips")
     images: dict[str, tuple[str, str]] = Field(
@@ -121,6 +131,18 @@ class Expectation(_Part):
     calls_at_least: dict[str, int] = Field(default={}, description="by hook: how often it must be called")
     lasts_at_least: Duration | None = None
     lasts_at_most: Duration | None = None
+    consumes: str | None = Field(
+        None,
+        pattern=r"^(blue|green(-[2-9])?|nobody)$",
+        description="which revision takes messages off the queue a minute after the end",
+    )
+    overlap_at_most: Duration | None = Field(
+        None, description="how long two revisions may be at the queue at once"
+    )
+    gap_at_most: Duration | None = Field(None, description="how long nobody may be at the queue")
+    lost: int | None = Field(None, ge=0, description="messages that nobody handled and no queue has")
+    handled_twice: int | None = Field(None, ge=0, description="messages that were handled more than once")
+    dead_letters: int | None = Field(None, ge=0, description="messages in the dead-letter queue then")
     later: dict[Annotated[str, Field(pattern=r"^[2-9]$")], Status] = Field(
         default={}, description='by number ("2", "3", ...): how later deployments end'
     )
@@ -238,6 +260,28 @@ def _check_actors(scenario: Scenario, document: Document) -> None:
             raise _pointed(document, kinds()[kind], error, ("actors", index, kind)) from error
         except ValueError as error:
             raise document.error(("actors", index), str(error)) from error
+    _check_queues(scenario, document)
+
+
+def _check_queues(scenario: Scenario, document: Document) -> None:
+    """Refuse workers at a queue that nobody makes, and words about workers where there are none."""
+    from rehearsal.actors import actor_of  # noqa: PLC0415  # as above
+    from rehearsal.actors.queue import Queue  # noqa: PLC0415
+    from rehearsal.actors.workers import Workers  # noqa: PLC0415
+
+    actors = [actor_of(entry) for entry in scenario.actors]
+    queues = [actor.name for actor in actors if isinstance(actor, Queue)]
+    workers = [(index, actor.queue) for index, actor in enumerate(actors) if isinstance(actor, Workers)]
+    for index, queue in workers:
+        if queue not in queues:
+            raise document.error(
+                ("actors", index, "workers"), f"no queue actor is called {queue!r}{_nearest(queue, queues)}"
+            )
+    if len(workers) > 1:
+        raise document.error(("actors", workers[1][0]), "one workers actor is enough for all tasks")
+    for key in ("consumes", "overlap_at_most", "gap_at_most", "lost", "handled_twice", "dead_letters"):
+        if getattr(scenario.expect, key) is not None and not workers:
+            raise document.error(("expect", to_camel(key)), "there is no workers actor here")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

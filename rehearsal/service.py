@@ -3,6 +3,8 @@
 import hashlib
 import random
 import string
+from collections import Counter
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from rehearsal.machine import Plan
@@ -15,12 +17,12 @@ from rehearsal.model import (
     ServiceDeployment,
     ServiceRevision,
     Status,
+    Task,
 )
 from rehearsal.scenario import Scenario
 from rehearsal.switches import Switches
 from shared.lifecycle import ServiceArn, ServiceDeploymentArn, ServiceRevisionArn
 
-TASKS = 2
 TEST_HEADER = {"name": "x-release", "value": {"exact": "green"}}
 
 
@@ -36,15 +38,22 @@ class DeployedService:
         region: str,
         switches: Switches,
         rng: random.Random,
+        clock: Callable[[], datetime],
     ) -> None:
         self.scenario = scenario
         self.plane = plane
         self.switches = switches
         self.rng = rng
+        self.clock = clock
         self.arn = ServiceArn("aws", region, account, scenario.service.cluster, scenario.service.name)
         self._task_definitions = 40
         self.active: list[ServiceRevision] = []
         """Revisions with tasks, the serving one last."""
+        self.task_listeners: list[Callable[[Task], None]] = []
+        """Told each task that has started to run, and again when its revision is scaled in."""
+        self._tasks_made: Counter[str] = Counter()
+        self._scaled_in: set[str] = set()
+        plane.desired_counts[self.arn] = scenario.service.tasks
 
     def settle(self, now: datetime) -> None:
         """Put the revisions in place that ran before the scenario begins."""
@@ -55,6 +64,8 @@ class DeployedService:
             revision = self._revision(0, now - timedelta(days=14))
             self._start(revision)
             self.active.append(revision)
+            for _ in range(service.tasks):
+                self._task(revision, revision.created_at).started_at = revision.created_at
 
     def deploy(self, now: datetime, hooks: tuple[LifecycleHook, ...]) -> Plan:
         """Make the next deployment; the machine carries it out."""
@@ -85,12 +96,17 @@ class DeployedService:
             scale_up_fails=scenario.service.scale_up_fails,
             leftovers=len(self.active) > 1,
             resolve=lambda _: self._start(green),
+            scaled=self._scaled,
         )
 
     def ended(self, plan: Plan, status: Status) -> None:
         """Take note of which revisions run on after a deployment has ended."""
         target = plan.deployment.target
         green = self.plane.revisions[str(target.arn)]
+        if status is Status.STOPPED and not target.running_task_count:
+            # Superseded before they ran: nobody would ever start or stop these tasks.
+            target.requested_task_count = target.pending_task_count = 0
+            self._scaled(target)
         if status is Status.SUCCESSFUL:
             self.active = [green]
         elif status is Status.ROLLBACK_FAILED and not self.active:
@@ -100,14 +116,70 @@ class DeployedService:
             serves = (target.production_weight or 0.0) > 50
             self.active.insert(len(self.active) if serves else 0, green)
 
+    def exited(self, task: Task) -> None:
+        """Note that a task has ended by itself."""
+        task.exited_at, task.stop_reason = self.clock(), "Essential container in task exited"
+
+    def replace(self, task: Task) -> None:
+        """Start another task for one that has ended by itself, unless its revision was scaled in."""
+        if str(task.revision) not in self._scaled_in:
+            self._run(self._task(self.plane.revisions[str(task.revision)], self.clock()))
+
+    def _scaled(self, summary: RevisionSummary) -> None:
+        """Let the tasks of a revision be as many, and as far, as its counts say."""
+        wanted = [
+            task
+            for task in self.plane.tasks_of(summary.arn)
+            if task.unwanted_since is None and task.exited_at is None
+        ]
+        if not summary.requested_task_count:
+            self._scaled_in.add(str(summary.arn))
+            for task in wanted:
+                task.unwanted_since = self.clock()
+                task.stop_reason = f"Scaling activity initiated by (deployment {task.started_by})"
+                self._tell(task)
+            return
+        revision = self.plane.revisions[str(summary.arn)]
+        missing = summary.requested_task_count - len(wanted)
+        wanted += [self._task(revision, self.clock()) for _ in range(missing)]
+        for task in wanted[: summary.running_task_count]:
+            if task.started_at is None:
+                self._run(task)
+
+    def _run(self, task: Task) -> None:
+        task.started_at = self.clock()
+        self._tell(task)
+
+    def _tell(self, task: Task) -> None:
+        for listener in list(self.task_listeners):
+            listener(task)
+
+    def _task(self, revision: ServiceRevision, now: datetime) -> Task:
+        arn = self.arn
+        self._tasks_made[revision.arn.id] += 1
+        # Computed and not drawn, so that a run's other ids do not depend on how many tasks there were.
+        name = f"{revision.arn.id}/{self._tasks_made[revision.arn.id]}"
+        identifier = hashlib.sha256(name.encode()).hexdigest()[:32]
+        task = Task(
+            arn=f"arn:{arn.partition}:ecs:{arn.region}:{arn.account}:task/{arn.cluster}/{identifier}",
+            service=arn,
+            revision=revision.arn,
+            task_definition=revision.task_definition,
+            containers=tuple(container.container_name for container in revision.container_images),
+            created_at=now,
+        )
+        self.plane.tasks[task.arn] = task
+        return task
+
     def _summary(self, revision: ServiceRevision, *, serving: bool) -> RevisionSummary:
+        tasks = self.scenario.service.tasks
         if self.scenario.strategy.type == "ROLLING":
-            return RevisionSummary(arn=revision.arn, requested_task_count=TASKS, running_task_count=TASKS)
+            return RevisionSummary(arn=revision.arn, requested_task_count=tasks, running_task_count=tasks)
         weight = 100.0 if serving else 0.0
         return RevisionSummary(
             arn=revision.arn,
-            requested_task_count=TASKS,
-            running_task_count=TASKS,
+            requested_task_count=tasks,
+            running_task_count=tasks,
             test_weight=weight,
             production_weight=weight,
         )

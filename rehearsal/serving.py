@@ -1,11 +1,12 @@
 """`rehearse serve`: the rehearsal's AWS over HTTP, with something in it to play along with.
 
-An idle account, the deployments of sample events (``--event``), or a scenario on the real clock in which
-you play the approver with the AWS CLI.
+An idle account, the deployments and queues of sample events (``--event``), or a scenario on the real clock
+in which you play the approver with the AWS CLI.
 """
 
 import contextlib
 import dataclasses
+import json
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
+from botocore.exceptions import ClientError
+
+from rehearsal.aws.cloud import Cloud
+from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.aws.server import Server
 from rehearsal.document import Document, DocumentError
 from rehearsal.model import (
@@ -37,6 +42,7 @@ def serve(scenario: str | None, events: Sequence[Path], host: str, port: int) ->
     with Rehearsal(clock="real", enforce_iam=False) as rehearsal, _server(rehearsal, host, port) as server:
         for payload in payloads:
             know(rehearsal.cloud.control_plane, payload)
+            make_queue(rehearsal.cloud, payload)
         # Before the address is told, for whoever starts this may end it as soon as it knows.
         signal.signal(signal.SIGTERM, _end)
         # Of a person, so that what is written with them is not taken for the function's own.
@@ -94,13 +100,32 @@ def know(plane: ControlPlane, event: object) -> None:
         arn=call.deployment,
         service=call.service,
         configuration={"strategy": "BLUE_GREEN"},
-        sources=[RevisionSummary(arn=arn, production_weight=100.0) for arn in blue],
-        target=RevisionSummary(arn=target, production_weight=0.0),
+        sources=[RevisionSummary(arn=arn, running_task_count=2, production_weight=100.0) for arn in blue],
+        target=RevisionSummary(arn=target, running_task_count=2, production_weight=0.0),
         created_at=now,
         started_at=now,
         status=Status.IN_PROGRESS,
         lifecycle_stage=call.stage_name,
     )
+
+
+def make_queue(cloud: Cloud, event: object) -> None:
+    """Make the queue that an event's hookDetails name, if they name one, and one for its dead letters."""
+    try:
+        name = LifecycleEvent.parse(event).hook_details.get("queue")
+    except Misconfigured:
+        return
+    if not isinstance(name, str):
+        return
+    stem, fifo, _ = name.partition(".fifo")
+    kind = {"FifoQueue": "true"} if fifo else {}
+    sqs = cloud.client("sqs", user="admin", policies=[ALLOW_ALL])
+    # A name that no queue can have is for the hook to refuse.
+    with contextlib.suppress(ClientError):
+        dead = sqs.create_queue(QueueName=f"{stem}-dead{fifo}", Attributes=kind)["QueueUrl"]
+        arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
+        sqs.create_queue(QueueName=name, Attributes={**kind, "RedrivePolicy": redrive})
 
 
 @contextlib.contextmanager

@@ -10,7 +10,7 @@ import contextlib
 import json
 import random
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,12 +19,14 @@ from moto.sns.models import sns_backends
 
 from rehearsal import functions
 from rehearsal.aws.cloud import ACCOUNT, Cloud
+from rehearsal.aws.faults import Make
 from rehearsal.aws.identities import ALLOW_ALL
+from rehearsal.consumers import Ledger, Line, quiet_library
 from rehearsal.expectations import check
 from rehearsal.lambda_functions import Function
 from rehearsal.machine import Plan, StageMachine
-from rehearsal.model import HookRun, ServiceDeployment
-from rehearsal.outcome import ActorSpoke, Happening, HookCalled, Outcome
+from rehearsal.model import HookRun, JsonObject, ServiceDeployment
+from rehearsal.outcome import ActorSpoke, Consumption, Happening, HookCalled, Outcome
 from rehearsal.polling import Invocation, Target
 from rehearsal.runtime import Runtime
 from rehearsal.runtime.in_process import InProcess
@@ -32,6 +34,7 @@ from rehearsal.scenario import HookEntry, Scenario
 from rehearsal.service import DeployedService
 from rehearsal.switches import Switches
 from rehearsal.timing import ClockFile, Environment, Process, RealEnvironment, VirtualEnvironment
+from shared.lifecycle import ServiceRevisionArn
 
 REGION = "us-east-1"
 TOPIC = "hook-notifications"
@@ -43,17 +46,32 @@ LONGEST = timedelta(days=60).total_seconds()
 # What follows from the end of a deployment at the same moment has happened after this.
 SETTLING_SECONDS = 0.001
 
+# Workers go on for so long before it is summed up what they did.
+CONSUMERS_SETTLE_SECONDS = 60.0
+
 # Actors that outlive the deployment get this much longer to finish what they do.
 AFTERMATH = timedelta(days=2).total_seconds()
 
 # Whoever plays along by hand: the role, and the session's name.
 PERSON = ("approver", "you")
 
+# Whose calls fail where nobody else is named: the role and session of a function are named after it.
+HOOKS = "*Function*"
+
 # What people in a rehearsal may do. Who may approve is the hook's decision, not IAM's alone.
 _PERSON = {
     "Version": "2012-10-17",
     "Statement": [
-        {"Effect": "Allow", "Action": ["ssm:PutParameter", "ssm:GetParametersByPath"], "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Action": [
+                "ssm:DeleteParameter",
+                "ssm:GetParameter",
+                "ssm:GetParametersByPath",
+                "ssm:PutParameter",
+            ],
+            "Resource": "*",
+        },
         {
             "Effect": "Allow",
             "Action": ["ecs:StopServiceDeployment", "ecs:ContinueServiceDeployment"],
@@ -112,7 +130,7 @@ class Rehearsal:
             {**scenario.switches.model_dump(exclude_defaults=True), **(switches or {})}
         )
         env: Environment = VirtualEnvironment() if self.clock == "virtual" else RealEnvironment()
-        with env.travelling(self.clock_file):
+        with env.travelling(self.clock_file), quiet_library():
             self.cloud.reset(seed=seed, switches=chosen)
             rng = random.Random(seed)  # noqa: S311  # not for secrets
             world = World(self, scenario, env, switches=chosen, rng=rng, saw=saw)
@@ -158,6 +176,7 @@ class World:
             region=REGION,
             switches=switches,
             rng=rng,
+            clock=self.now,
         )
         self.deployed.settle(self.now())
         self.cloud.control_plane.on_stop = self._stop
@@ -169,6 +188,10 @@ class World:
             if entry.hook != "pause"
         }
         self.machines: list[StageMachine] = []
+        self.lines: dict[str, Line] = {}
+        """Queues by name."""
+        self.ledger: Ledger | None = None
+        """What the service's tasks did at their queue, where it has one."""
 
     @property
     def machine(self) -> StageMachine:
@@ -188,25 +211,55 @@ class World:
     def now(self) -> datetime:
         return self.env.epoch + timedelta(seconds=self.env.now)
 
+    @property
+    def consumer_parameter(self) -> str:
+        """The name of the parameter in which the activation hook says which revision consumes."""
+        function = self._functions.get("ConsumerActivationFunction")
+        variables = functions.environment(function) if function else {}
+        prefix = variables.get("CONSUMER_PARAMETER_PREFIX", "/ecs-consumers")
+        return f"{prefix}/{self.service.cluster}/{self.service.service}/consumers"
+
+    def colour(self, revision: ServiceRevisionArn) -> str:
+        """Return what people call a revision: blue, green, and green-2 of the second deployment."""
+        for number, machine in enumerate(self.machines, start=1):
+            if machine.deployment.target.arn == revision:
+                return "green" if number == 1 else f"green-{number}"
+        return "blue"
+
+    def revision_id(self, colour: str) -> str | None:
+        """Return the id of the revision that people call so, ``None`` if there is none."""
+        arns = [revision.arn for revision in self.cloud.control_plane.revisions.values()]
+        # Of several revisions that earlier deployments left, the one that serves is the latest.
+        return next((arn.id for arn in reversed(arns) if self.colour(arn) == colour), None)
+
     def client(self, service: str, *, role: str, session: str) -> Any:
         """Return a boto3 client with a person's own credentials."""
         self.cloud.identity(role=role, session=session, policies=[_PERSON])
+        return self.cloud.client(service, role=role, session=session)
+
+    def client_of(self, service: str, role: str, session: str, statements: Sequence[JsonObject]) -> Any:
+        """Return a boto3 client of whoever may do what the statements allow, and nothing else."""
+        policy = {"Version": "2012-10-17", "Statement": list(statements)}
+        self.cloud.identity(role=role, session=session, policies=[policy])
         return self.cloud.client(service, role=role, session=session)
 
     def spoke(self, who: str, text: str) -> None:
         """Let an actor say what it did."""
         self._see(ActorSpoke(at=self.env.now, actor=who, text=text))
 
-    def add_fault(self, action: str, error: str, status: int) -> Callable[[], None]:
-        """Let calls of the hooks fail until the function returned is called."""
-        fault = self.cloud.faults.add(action=action, error=error, status=status, identity="*Function*")
+    def add_fault(
+        self, action: str, make: Make, *, identity: str = HOOKS, times: int | None = None, after: bool = False
+    ) -> Callable[[], None]:
+        """Let calls fail, of the hooks or of others, until the function returned is called."""
+        fault = self.cloud.faults.add(action=action, make=make, identity=identity, times=times, after=after)
         return lambda: self.cloud.faults.remove(fault)
 
     def supersede(self) -> Process:
         """Start a newer deployment of the service, as UpdateService does while one is under way."""
         # Of two that come at once, the later one supersedes the earlier.
         while self.machine.process.is_alive:
-            yield self.machine.supersede()
+            # A hook that fails meanwhile ends it sooner than the stop takes effect.
+            yield self.machine.supersede() | self.machine.ended
         self._deploy()
 
     def invoke_sweeper(self) -> Any:
@@ -226,14 +279,20 @@ class World:
             self.env.run(until=self.machine.ended | longest)
             duration = self.env.now
             self.env.run(until=self.env.timeout(SETTLING_SECONDS))
+        consumption = None
+        if self.ledger:
+            # A hook may have handed over with its last answer; workers have to hear of it.
+            self.env.run(until=self.env.timeout(CONSUMERS_SETTLE_SECONDS))
+            consumption = self.ledger.report(self.env.now)
+            self.spoke("workers", consumption.summary)
         # An actor may still wait for something that will never come, so its end is not waited for.
         if any(actor.is_alive for actor in actors) and self.scenario.has_aftermath:
             self.env.run(until=self.env.any_of([self.env.all_of(actors), self.env.timeout(AFTERMATH)]))
         if self.cloud.defects:
             raise self.cloud.defects[0]
-        return self._outcome(seed, duration)
+        return self._outcome(seed, duration, consumption)
 
-    def _outcome(self, seed: int, duration: float) -> Outcome:
+    def _outcome(self, seed: int, duration: float, consumption: Consumption | None) -> Outcome:
         first = self.machines[0].deployment
         chosen = self.switches.model_dump()
         default = Switches().model_dump()
@@ -255,7 +314,9 @@ class World:
                 [machine.deployment for machine in self.machines],
                 self.happenings,
                 duration,
+                consumption,
             ),
+            consumption=consumption,
         )
 
     def _deploy(self) -> None:

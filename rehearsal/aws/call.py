@@ -10,6 +10,7 @@ credential scope of its signature, so that the same code serves requests in proc
 ``ssm.eu-west-1.amazonaws.com``) and over HTTP (addressed to ``127.0.0.1:PORT``).
 """
 
+import base64
 import dataclasses
 import functools
 import json
@@ -74,11 +75,8 @@ class Call:
 
     @property
     def action(self) -> str:
-        """The IAM action, which for S3 is not always the operation's name."""
-        operation = (
-            _S3_ACTIONS.get(self.operation, self.operation) if self.service == "s3" else self.operation
-        )
-        return f"{self.service}:{operation}"
+        """The IAM action, which is not always the operation's name."""
+        return f"{self.service}:{_ACTIONS.get(self.service, {}).get(self.operation, self.operation)}"
 
     @functools.cached_property
     def parameters(self) -> JsonObject:
@@ -193,6 +191,8 @@ def _shown(value: Any, shape: Shape) -> Any:
             return [_shown(item, shape.member) for item in value]
         case MapShape():
             return {key: _shown(item, shape.value) for key, item in value.items()}
+    if shape.type_name == "blob":
+        return base64.b64encode(value).decode()
     return epoch(value) if shape.type_name == "timestamp" else value
 
 
@@ -212,6 +212,14 @@ _S3_ACTIONS = {
     "ListObjectsV2": "ListBucket",
     "ListBuckets": "ListAllMyBuckets",
 }
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonsqs.html: a batch takes the
+# permission of its parts.
+_SQS_ACTIONS = {
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibility",
+    "DeleteMessageBatch": "DeleteMessage",
+    "SendMessageBatch": "SendMessage",
+}
+_ACTIONS = {"s3": _S3_ACTIONS, "sqs": _SQS_ACTIONS}
 _S3_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 _S3_BUCKET = {"GET": "ListObjectsV2", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
 

@@ -15,8 +15,10 @@ moto's state belongs to the process, so there is one cloud at a time.
 
 import functools
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import datetime
 from typing import Any, Self
 from unittest import mock
 
@@ -25,19 +27,23 @@ import botocore.loaders
 import botocore.session
 import botocore.useragent
 import moto.core.responses
+import moto.sqs.models
 from botocore.config import Config
 from moto import mock_aws
+from moto.cloudwatch.models import cloudwatch_backends
 from moto.core.base_backend import BackendDict, BaseBackend
 from moto.core.model_instances import reset_model_data
 from moto.core.models import botocore_stubber
 from moto.moto_api._internal import mock_random
 
 from rehearsal.aws.call import JsonObject
-from rehearsal.aws.cloudwatch import Metrics
+from rehearsal.aws.cloudwatch import Metrics, Sample, record
 from rehearsal.aws.door import Door, InProcess, RecordedCall
 from rehearsal.aws.ecs import EcsDeployments
+from rehearsal.aws.ecs_tasks import EcsTasks
 from rehearsal.aws.faults import Faults
 from rehearsal.aws.identities import Credentials, Identities
+from rehearsal.aws.sqs import Queues
 from rehearsal.aws.ssm import ParameterStore
 from rehearsal.model import ControlPlane
 from rehearsal.switches import Switches
@@ -52,6 +58,7 @@ DEFAULT_SESSION = "rehearsal"
 _PURE_AND_SLOW = (
     (botocore.useragent, "sanitize_user_agent_string_component"),
     (moto.core.responses, "method_names_from_class"),
+    (moto.sqs.models, "camelcase_to_underscores"),
 )
 
 
@@ -70,15 +77,21 @@ class Cloud:
         self.account = account
         self._ecs = EcsDeployments(switches=switches or Switches())
         self._identities = Identities(account, region)
-        parameters, metrics = ParameterStore(self._identities), Metrics()
+        lock = threading.RLock()
+        self.parameters = ParameterStore(self._identities)
+        """Its lever: ``cloud.parameters.read_lag``."""
+        tasks, metrics, queues = EcsTasks(self._ecs), Metrics(), Queues(lock)
         self.door = Door(
             account,
             self._identities,
             {
                 **{f"cloudwatch:{name}": metrics.answer for name in metrics.operations},
                 **{f"ecs:{name}": self._ecs.answer for name in self._ecs.operations},
-                **{f"ssm:{name}": parameters.answer for name in parameters.operations},
+                **{f"ecs:{name}": tasks.answer for name in tasks.operations},
+                **{f"sqs:{name}": queues.answer for name in queues.operations},
+                **{f"ssm:{name}": self.parameters.answer for name in self.parameters.operations},
             },
+            lock,
         )
         self._seed = seed
         self._running = ExitStack()
@@ -92,6 +105,18 @@ class Cloud:
     def faults(self) -> Faults:
         """How this AWS fails."""
         return self.door.faults
+
+    def publish_metrics(
+        self,
+        namespace: str,
+        dimensions: Mapping[str, str],
+        values: Mapping[str, tuple[float, str]],
+        at: datetime,
+    ) -> None:
+        """Let an AWS service tell CloudWatch values and units by metric, of the time that began at *at*."""
+        backend = cloudwatch_backends[self.account][self.region]
+        for name, (value, unit) in values.items():
+            record(backend, namespace, name, dimensions, Sample.of(value, unit, at.timestamp()))
 
     @property
     def defects(self) -> list[Exception]:
@@ -138,6 +163,7 @@ class Cloud:
 
     def _clear(self) -> None:
         self.door.forget()
+        self.parameters.read_lag = None
         # As moto's own reset, but without building each backend anew only to drop it: a backend comes
         # back when it is first asked for.
         in_use: list[BackendDict[Any]] = BackendDict._instances  # type: ignore[misc]  # noqa: SLF001 - no other list
@@ -257,5 +283,7 @@ def _session(identity: Credentials, region: str) -> boto3.Session:
 
 @functools.lru_cache(maxsize=256)
 def _client(service: Any, identity: Credentials, region: str) -> Any:
-    # A retry sleeps, and the time a rehearsal sleeps through is real.
-    return _session(identity, region).client(service, config=Config(retries={"total_max_attempts": 1}))
+    # A retry sleeps, and the time a rehearsal sleeps through is real. botocore's own user agent is put
+    # together for each request, twice.
+    config = Config(retries={"total_max_attempts": 1}, user_agent="rehearsal")
+    return _session(identity, region).client(service, config=config)

@@ -50,6 +50,11 @@ class Sample:
         """Whether single values are lost: percentiles can't be told from such a set."""
         return self.minimum != self.maximum
 
+    @classmethod
+    def of(cls, value: float, unit: str, at: float) -> "Sample":
+        """Make the sample of a single value."""
+        return cls(at, value, 1.0, value, value, unit)
+
 
 class Metrics:
     """The operations on metrics that are answered here."""
@@ -74,19 +79,12 @@ class Metrics:
         backend = _backend(call)
         for number, datum in enumerate(data):
             backend._validate_parameters_put_metric_data(datum, number + 1)  # noqa: SLF001 - moto's own texts
-        samples = _samples_of(backend)
         for datum in data:
-            dimensions = datum.get("Dimensions") or []
-            metric = _metric(namespace, str(datum["MetricName"]), dimensions)
+            dimensions = {
+                dimension["Name"]: dimension["Value"] for dimension in datum.get("Dimensions") or []
+            }
             at = _epoch(datum["Timestamp"]) if "Timestamp" in datum else datetime.now(UTC).timestamp()
-            if metric not in samples:
-                # One stands for all: moto's ListMetrics asks for the metric, not for its data.
-                backend.metric_data.append(
-                    MetricDatum(
-                        namespace, datum["MetricName"], 0.0, dimensions, datetime.fromtimestamp(at, UTC)
-                    )
-                )
-            samples[metric] += _samples(datum, at)
+            record(backend, namespace, str(datum["MetricName"]), dimensions, *_samples(datum, at))
         return {}
 
     def data(self, call: Call) -> JsonObject:
@@ -143,6 +141,20 @@ class Metrics:
             "Label": metric[1],
             "Datapoints": [{"Timestamp": time, **points[time], "Unit": unit} for time in sorted(points)],
         }
+
+
+def record(
+    backend: CloudWatchBackend, namespace: str, name: str, dimensions: Mapping[str, str], *samples: Sample
+) -> None:
+    """Keep samples of a metric."""
+    known = _samples_of(backend)
+    metric = namespace, name, frozenset(dimensions.items())
+    if metric not in known:
+        # One stands for all: moto's ListMetrics asks for the metric, not for its data.
+        at = datetime.fromtimestamp(samples[0].at, UTC)
+        listed = [{"Name": dimension, "Value": value} for dimension, value in dimensions.items()]
+        backend.metric_data.append(MetricDatum(namespace, name, 0.0, listed, at))
+    known[metric] += samples
 
 
 class _Queries:
@@ -266,8 +278,7 @@ def _samples(datum: JsonObject, at: float) -> list[Sample]:
     if of := datum.get("StatisticValues"):
         total, count = float(of["Sum"]), float(of["SampleCount"])
         return [Sample(at, total, count, float(of["Minimum"]), float(of["Maximum"]), unit)]
-    value = float(datum.get("Value", 0))
-    return [Sample(at, value, 1.0, value, value, unit)]
+    return [Sample.of(float(datum.get("Value", 0)), unit, at)]
 
 
 def _wanted(samples: Sequence[Sample], unit: str | None) -> list[Sample]:

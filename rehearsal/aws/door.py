@@ -2,9 +2,9 @@
 
 ::
 
-    request ─▶ faults ─▶ IAM (when enforced) ─▶ an operation of ours ─▶ answer
-                 │            │                        └─ none ─▶ moto ─▶ answer
-                 └─ fails     └─ denied
+    request ─▶ faults ─▶ IAM (when enforced) ─▶ an operation of ours ─▶ faults ─▶ answer
+                 │            │                        └─ none ─▶ moto ─┘ │
+                 └─ fails     └─ denied                                   └─ the answer is lost
 
 The same door stands in process (it takes the place of moto's stub under boto3) and behind the HTTP
 endpoint, so both see one AWS.
@@ -14,6 +14,8 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
+from http import HTTPStatus
 
 from botocore.awsrequest import AWSPreparedRequest
 from moto.core.botocore_stubber import BotocoreStubber
@@ -60,14 +62,20 @@ _ALWAYS_ALLOWED = {"sts:GetCallerIdentity"}
 class Door:
     """Lets calls in, or answers them itself."""
 
-    def __init__(self, account: str, identities: Identities, operations: Mapping[str, Operation]) -> None:
+    def __init__(
+        self,
+        account: str,
+        identities: Identities,
+        operations: Mapping[str, Operation],
+        lock: threading.RLock,
+    ) -> None:
         self._account = account
         self._identities = identities
         self._operations = operations
         self._recordings: list[list[RecordedCall]] = []
         self._enforcing = 0
         self.faults = Faults()
-        self.lock = threading.RLock()
+        self.lock = lock
         """Held while an API works: moto is not made for two requests at once."""
         self.defects: list[Exception] = []
         """Errors of the rehearsal itself while it answered; empty after a run that can be trusted."""
@@ -97,6 +105,16 @@ class Door:
             return None if result is None else call.answer(result)
         except AwsError as error:
             return call.refuse(error)
+
+    def dismiss(self, call: Call, status: int) -> Response | None:
+        """Let a call's answer go out, or return another in its place. Raises as :meth:`admit`."""
+        if not self.faults or status >= HTTPStatus.BAD_REQUEST:
+            return None
+        try:
+            self.faults.strike(call, self._identities.caller(call.access_key), after=True)
+        except AwsError as error:
+            return call.refuse(error)
+        return None
 
     def _run(self, operation: Operation, call: Call) -> JsonObject | None:
         try:
@@ -168,10 +186,20 @@ class InProcess:
     def __call__(self, request: AWSPreparedRequest) -> Response | None:
         """Answer a prepared request; ``None`` for one that is not addressed to AWS."""
         url = str(request.url)
+        call = None
         if ".amazonaws.com" in url:
             call = self._door.read(str(request.method), url, request.headers, request.body)
-            answer = self._door.admit(call) if call else None
-            if answer is not None:
-                return answer
-        with self._door.lock:
-            return self._moto(request)
+        answer = self._door.admit(call) if call else None
+        if answer is None:
+            with self._door.lock:
+                answer = self._moto(request)
+        if answer is None:
+            return None
+        return _dated((self._door.dismiss(call, answer[0]) if call else None) or answer)
+
+
+def _dated(answer: Response) -> Response:
+    """Say when an answer was given, as AWS does in each; over HTTP the server says it."""
+    status, headers, body = answer
+    # Through the clock at each call: a rehearsal moves it. moto dates most of its own, in this spelling.
+    return status, {"date": formatdate(usegmt=True), **dict(headers)}, body

@@ -4,7 +4,9 @@
 
     faults.add(action="ssm:Get*", error="ThrottlingException", times=3)
     faults.add(action="*", error="InternalServerError", status=500, until=moment)
-    faults.add(action="ssm:GetParameter", make=lambda call, who: ReadTimeoutError(endpoint_url="https://ssm"))
+    faults.add(
+        action="ssm:PutParameter", after=True, make=lambda *_: ReadTimeoutError(endpoint_url="https://ssm")
+    )
 """
 
 import fnmatch
@@ -15,7 +17,7 @@ from datetime import UTC, datetime
 
 from rehearsal.aws.call import AwsError, Call
 
-Make = Callable[[Call, str], Exception | None]
+Make = Callable[[Call, str], BaseException | None]
 """Given a call and the ARN of its caller, the exception to answer with, or ``None`` to let it pass."""
 
 
@@ -30,6 +32,8 @@ class Fault:
     until: datetime | None
     times: int | None
     """How often it will still strike; ``None`` for always."""
+    after: bool = False
+    """Whether the call takes effect first."""
     struck: int = 0
 
     def concerns(self, call: Call, identity: str, now: datetime) -> bool:
@@ -64,6 +68,7 @@ class Faults:
         since: datetime | None = None,
         until: datetime | None = None,
         times: int | None = None,
+        after: bool = False,
         make: Make | None = None,
     ) -> Fault:
         """Let calls fail.
@@ -80,6 +85,8 @@ class Faults:
             When, by the clock the process sees; *until* is the first moment that is well again.
         times
             After how many failures it is over.
+        after
+            Let the call take effect before it fails, as when only the answer is lost.
         make
             Decides for itself, instead of *error*: an :class:`AwsError` is answered as such. Any
             other exception is what a client in process gets as its connection's failure (take
@@ -90,7 +97,13 @@ class Faults:
             return AwsError(error, message or _MESSAGES.get(error, "injected by the rehearsal"), status)
 
         fault = Fault(
-            action=action, identity=identity, make=make or answer, since=since, until=until, times=times
+            action=action,
+            identity=identity,
+            make=make or answer,
+            since=since,
+            until=until,
+            times=times,
+            after=after,
         )
         with self._lock:
             self._faults.append(fault)
@@ -106,12 +119,12 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def strike(self, call: Call, identity: str) -> None:
+    def strike(self, call: Call, identity: str, *, after: bool = False) -> None:
         """Raise what the first fault that concerns the call makes of it."""
         # Through `datetime.now` at each call: a rehearsal moves it.
         now = datetime.now(UTC)
         for fault in tuple(self._faults):
-            if not fault.concerns(call, identity, now):
+            if fault.after != after or not fault.concerns(call, identity, now):
                 continue
             failure = fault.make(call, identity)
             if failure is None:

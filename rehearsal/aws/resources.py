@@ -142,10 +142,12 @@ def _sns(call: Call, parameters: JsonObject) -> Resources:
 
 
 def _sqs(call: Call, parameters: JsonObject) -> Resources:
-    names = [url.rpartition("/")[2] for url in _names(parameters, "QueueUrl")] or _names(
-        parameters, "QueueName"
-    )
-    return tuple(_arn(call, "sqs", name) for name in names)
+    urls, names = _names(parameters, "QueueUrl"), _names(parameters, "QueueName")
+    if not urls:
+        return tuple(_arn(call, "sqs", name) for name in names)
+    # A queue's address ends with its owner's account and its name.
+    parts = [(call.account, *url.split("/"))[-2:] for url in urls]
+    return tuple(f"arn:aws:sqs:{call.region}:{account}:{name}" for account, name in parts)
 
 
 def _s3(_call: Call, parameters: JsonObject) -> Resources:

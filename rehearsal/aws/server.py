@@ -11,14 +11,14 @@ It shows the state of the cloud in this process, which goes on being usable besi
 import io
 import socket
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Self
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import BaseWSGIServer, make_server
 from werkzeug.wrappers import Request
 
-from rehearsal.aws.call import AwsError, Response
+from rehearsal.aws.call import AwsError, Call, Response
 from rehearsal.aws.cloud import Cloud
 from rehearsal.aws.door import Door
 
@@ -109,19 +109,37 @@ class _Application:
         # moto reads the body again.
         environ["wsgi.input"] = io.BytesIO(body)
         call = self._door.read(request.method, request.url, request.headers, body)
-        if call is not None:
-            try:
-                answer = self._door.admit(call)
-            except Exception as error:
-                if not any(error is defect for defect in self._door.defects):
-                    _hang_up(environ)
-                    raise ConnectionAbortedError("a fault was injected here") from error
-                answer = call.refuse(AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
-            if answer is not None:
-                return _respond(answer, start_response)
+        if call is None:
+            return self._from_moto(environ, start_response)
+        answer = self._guarded(environ, call, lambda: self._door.admit(call))
+        if answer is not None:
+            lost = self._guarded(environ, call, lambda: self._door.dismiss(call, answer[0]))
+            return _respond(lost or answer, start_response)
+        told: list[Any] = []
+        payload = self._from_moto(environ, lambda *head: told.extend(head))
+        status = int(told[0].partition(" ")[0])
+        lost = self._guarded(environ, call, lambda: self._door.dismiss(call, status))
+        if lost is not None:
+            return _respond(lost, start_response)
+        start_response(*told)
+        return payload
+
+    def _from_moto(self, environ: "WSGIEnvironment", start_response: Any) -> Iterable[bytes]:
         with self._door.lock:
             # Consumed here: a generator would go on working after the lock is free.
             return list(self._moto(environ, start_response))
+
+    def _guarded(
+        self, environ: "WSGIEnvironment", call: Call, answer: Callable[[], Response | None]
+    ) -> Response | None:
+        """Turn an injected failure of the connection into one, and a defect into an answer."""
+        try:
+            return answer()
+        except BaseException as error:
+            if not any(error is defect for defect in self._door.defects):
+                _hang_up(environ)
+                raise ConnectionAbortedError("a fault was injected here") from error
+            return call.refuse(AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
 
 
 def _respond(answer: Response, start_response: "StartResponse") -> Iterable[bytes]:

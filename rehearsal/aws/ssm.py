@@ -10,8 +10,13 @@ https://docs.aws.amazon.com/systems-manager/latest/userguide/parameter-store-adv
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from moto.core.utils import utcnow
+from moto.moto_api._internal import mock_random
+from moto.ssm.exceptions import ParameterVersionNotFound
 from moto.ssm.models import Parameter, SimpleSystemManagerBackend, ssm_backends
 
 from rehearsal.aws.call import AwsError, Call, JsonObject
@@ -29,11 +34,26 @@ _TIERS_URL = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class ReadLag:
+    """How far GetParameter may be behind: SSM promises consistency eventually, and no time for it.
+
+    https://docs.aws.amazon.com/systems-manager/latest/userguide/systems-manager-parameter-store.html
+    """
+
+    seconds: float
+    """For this long after a write, reads may see what was there before it."""
+    chance: float = 1.0
+    """That a single read does."""
+
+
 class ParameterStore:
     """The operations on parameters that are answered here."""
 
     def __init__(self, identities: Identities) -> None:
         self._identities = identities
+        self.read_lag: ReadLag | None = None
+        """Set to let reads be stale; a deletion is seen at once all the same."""
 
     @property
     def operations(self) -> Mapping[str, Callable[[Call], JsonObject]]:
@@ -49,17 +69,52 @@ class ParameterStore:
         """Answer a call."""
         return self.operations[call.operation](call)
 
+    def write_earlier(self, name: str, value: str, at: datetime) -> None:
+        """Have a parameter that was written before anything began."""
+        backend = ssm_backends[self._identities.account][self._identities.region]
+        written = backend.put_parameter(
+            name,
+            None,  # type: ignore[arg-type]
+            value,
+            "String",
+            None,  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            overwrite=True,
+            tags=[],
+            data_type="text",
+            tier="Standard",
+            policies=None,
+        )
+        written.last_modified_date = at.astimezone(UTC).replace(tzinfo=None)
+
     def get(self, call: Call) -> JsonObject:
         """Return the newest version, or the one that ``name:version`` or ``name:label`` selects."""
         parameters = call.parameters
         name = str(parameters.get("Name", ""))
         parameter = _backend(call).get_parameter(name)
+        if parameter is not None and self.read_lag is not None:
+            parameter = self._as_seen(parameter, call, name)
         if parameter is None:
             raise _not_found(name)
         shown = parameter.response_object(bool(parameters.get("WithDecryption")), call.region)
         # The selector is what follows the name, and an ARN has colons of its own.
         selector = name.rpartition("/")[2].partition(":")[2]
         return {"Parameter": {**shown, "Selector": f":{selector}" if selector else None}}
+
+    def _as_seen(self, parameter: Parameter, call: Call, name: str) -> Parameter | None:
+        """Return the version that a lagging read sees, ``None`` for a parameter it does not know yet."""
+        lag = self.read_lag or ReadLag(0)
+        settled = utcnow() - timedelta(seconds=lag.seconds)
+        if parameter.last_modified_date <= settled or mock_random.random() >= lag.chance:
+            return parameter
+        versions = _backend(call)._parameters[parameter.name]  # noqa: SLF001 - moto has no other way to them
+        older = [version for version in versions if version.last_modified_date <= settled]
+        if older and name.rpartition("/")[2].partition(":")[2].isdecimal():
+            raise ParameterVersionNotFound(
+                f"Systems Manager could not find version {parameter.version} of {parameter.name}. "
+                "Verify the version and try again."
+            )
+        return older[-1] if older else None
 
     def history(self, call: Call) -> JsonObject:
         """Return the versions, oldest first, in pages of at most 50."""

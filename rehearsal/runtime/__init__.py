@@ -40,6 +40,10 @@ class Invocation:
     log_lines: list[str] = field(default_factory=list)
 
 
+class FunctionDied(BaseException):
+    """The function's process ended in the middle; not an ``Exception``, so that nothing goes on after it."""
+
+
 class Runtime(Protocol):
     """Invokes Lambda functions, as ECS does."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.runtime import Invocation, LambdaFunction
+from rehearsal.runtime import FunctionDied, Invocation, LambdaFunction
 
 LOGGER = "ecs-lifecycle-hooks"
 
@@ -42,7 +42,8 @@ class InProcess:
             try:
                 # Through JSON, as over the wire.
                 reply = json.loads(json.dumps(entry_point(json.loads(json.dumps(event)), context)))
-            except Exception as error:  # noqa: BLE001  # what Lambda would report as a function error
+            # What Lambda would report as a function error.
+            except (Exception, FunctionDied) as error:  # noqa: BLE001
                 return Invocation(
                     error=f"{type(error).__name__}: {error}", log_lines=log.getvalue().splitlines()
                 )

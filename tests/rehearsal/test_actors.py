@@ -282,6 +282,41 @@ def test_a_missing_permission_is_refused_at_once(rehearsal: Rehearsal) -> None:
     assert "ssm:PutParameter" in outcome.calls[0].record["verdict"]["reason"]
 
 
+def test_a_call_that_takes_effect_may_stay_unanswered(rehearsal: Rehearsal) -> None:
+    outcome = rehearse(
+        rehearsal,
+        {"trouble": {"call": "ssm:PutParameter", "how": "unanswered", "lasts": "5m"}},
+        hooks=[{**APPROVAL, "hookDetails": {"expiresAfterMinutes": 5}}],
+    )
+
+    # The hook did not hear of its own write, and finds it.
+    written = rehearsal.cloud.client("ssm", user="admin").describe_parameters()["Parameters"]
+    assert [(one["Name"].rpartition("/")[2], outcome.calls[0].answer) for one in written] == [
+        (outcome.calls[0].deployment, "IN_PROGRESS")
+    ]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_function_that_dies_in_a_call_rolls_the_deployment_back(rehearsal: Rehearsal, moment: str) -> None:
+    outcome = rehearse(rehearsal, {"crash": {"moment": moment}}, hooks=[APPROVAL])
+
+    assert spoken(outcome) == [(ASKED, "Lambda", f"the function dies {moment} its call of ssm:PutParameter")]
+    assert (outcome.status, [call.answer for call in outcome.calls]) == ("ROLLBACK_SUCCESSFUL", ["INVALID"])
+    assert "HookStatus must not be null" in (outcome.calls[0].error or "")
+    written = rehearsal.cloud.client("ssm", user="admin").describe_parameters()["Parameters"]
+    assert len(written) == (1 if moment == "after" else 0)
+
+
+def test_a_crash_can_let_calls_pass_first(rehearsal: Rehearsal) -> None:
+    outcome = rehearse(
+        rehearsal,
+        {"crash": {"call": "ssm:GetParameter*", "skip": 2, "moment": "before"}},
+        hooks=[{**APPROVAL, "hookDetails": {"expiresAfterMinutes": 30}}],
+    )
+
+    assert [call.answer for call in outcome.calls] == ["IN_PROGRESS", "IN_PROGRESS", "INVALID"]
+
+
 def test_the_sweeper_closes_what_a_turned_back_deployment_left(rehearsal: Rehearsal) -> None:
     outcome = rehearse(rehearsal, {"stop": {"after": "2m"}}, {"sweeper": {"after": "1h"}}, hooks=[APPROVAL])
 

@@ -13,7 +13,20 @@ from shared.lifecycle import Stage
 
 EXPECT = "expect: {status: SUCCESSFUL}\n"
 
-ACTORS = ["alarm", "approver", "continue", "release", "stop", "sweeper", "trouble"]
+ACTORS = [
+    "alarm",
+    "approver",
+    "continue",
+    "crash",
+    "edit",
+    "lag",
+    "queue",
+    "release",
+    "stop",
+    "sweeper",
+    "trouble",
+    "workers",
+]
 NO_DURATION = "expected a duration such as 45s, 10m or 1h30m, of at most 365d"
 STATUSES = " or ".join(", ".join(f"'{status}'" for status in Status).rsplit(", ", 1))
 
@@ -164,7 +177,18 @@ MALFORMED = [
     ),
     (
         "actors:\n- trouble:\n    call: ssm:*\n    how: slow",
-        "4: actors.0.trouble.how: input should be 'throttled', 'failing' or 'denied', got 'slow'",
+        (
+            "4: actors.0.trouble.how: input should be 'throttled', 'failing', 'denied' or 'unanswered', "
+            "got 'slow'"
+        ),
+    ),
+    (
+        "actors:\n- queue: {name: order}\n- workers: {queue: orders}",
+        "3: actors.1.workers: no queue actor is called 'orders', did you mean 'order'?",
+    ),
+    (
+        "actors:\n- queue: {}\n- workers: {}\n- workers: {}",
+        "4: actors.2: one workers actor is enough for all tasks",
     ),
     ("actors:\n- trouble: {}", "2: actors.0.trouble.call: field required"),
     (
@@ -319,6 +343,24 @@ def test_a_scenario_that_is_not_there_is_named_with_the_nearest(name: str, messa
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(DocumentError, match="No such file or directory"):
         Scenario.read(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("consumes", "green"),
+        ("overlapAtMost", "0s"),
+        ("gapAtMost", "1m"),
+        ("lost", "0"),
+        ("handledTwice", "0"),
+        ("deadLetters", "0"),
+    ],
+)
+def test_nothing_is_expected_of_workers_that_are_not_there(tmp_path: Path, key: str, value: str) -> None:
+    file = tmp_path / "s.yaml"
+    file.write_text(f"expect:\n  status: SUCCESSFUL\n  {key}: {value}\n")
+
+    assert refusal(file) == f"3: expect.{key}: there is no workers actor here"
 
 
 def test_there_is_an_actor_for_everyone_the_scenarios_need() -> None:

@@ -1,5 +1,6 @@
 """`rehearse serve`: the rehearsal's AWS over HTTP, in a process of its own."""
 
+import json
 import re
 import signal
 import subprocess
@@ -13,8 +14,10 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from rehearsal.aws.cloud import Cloud
+from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.model import ControlPlane
-from rehearsal.serving import know
+from rehearsal.serving import know, make_queue
 
 SERVICE = "arn:aws:ecs:us-east-1:123456789012:service/shop/checkout"
 DEPLOYMENT = "arn:aws:ecs:us-east-1:123456789012:service-deployment/shop/checkout/EZe5RNVLH6PPzHXINuP28"
@@ -110,9 +113,38 @@ def test_ecs_is_in_the_middle_of_the_deployment_of_a_sample_event(
 
     (deployment,) = plane.deployments.values()
     assert (str(deployment.arn), deployment.status) == (DEPLOYMENT, "IN_PROGRESS")
-    assert [str(source.arn) for source in deployment.sources] == [revision(one) for one in sources]
+    assert [(str(source.arn), source.running_task_count) for source in deployment.sources] == [
+        (revision(one), 2) for one in sources
+    ]
     assert str(deployment.target.arn) == revision("2")
     assert set(plane.revisions) == {revision(one) for one in (*sources, "2")}
+
+
+@pytest.mark.parametrize(
+    ("details", "queues"),
+    [
+        ({"queue": "mails"}, {"mails": "mails-dead", "mails-dead": None}),
+        ({"queue": "mails.fifo"}, {"mails.fifo": "mails-dead.fifo", "mails-dead.fifo": None}),
+        ({"queue": "no name of a queue"}, {}),
+        ({"queue": 7}, {}),
+        ({}, {}),
+    ],
+    ids=str,
+)
+def test_the_queue_that_a_sample_event_names_is_there_with_its_dead_letter_queue(
+    details: dict[str, Any], queues: dict[str, str | None]
+) -> None:
+    with Cloud() as cloud:
+        for _ in range(2):  # of two events, both may name it
+            make_queue(cloud, {**event(), "hookDetails": details})
+
+        sqs = cloud.client("sqs", user="reader", policies=[ALLOW_ALL])
+        found = {}
+        for url in sqs.list_queues().get("QueueUrls", []):
+            attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+            redrive = json.loads(attributes.get("RedrivePolicy", "{}"))
+            found[url.rpartition("/")[2]] = redrive.get("deadLetterTargetArn", "").rpartition(":")[2] or None
+    assert found == queues
 
 
 @pytest.mark.parametrize("payload", [None, {}, [], {"source": "aws.scheduler"}], ids=str)
@@ -120,8 +152,12 @@ def test_an_event_of_another_kind_adds_nothing(payload: object) -> None:
     plane = ControlPlane()
 
     know(plane, payload)
+    with Cloud() as cloud:
+        make_queue(cloud, payload)
+        queues = cloud.client("sqs", user="reader", policies=[ALLOW_ALL]).list_queues()
 
     assert (plane.deployments, plane.revisions) == ({}, {})
+    assert queues.get("QueueUrls", []) == []
 
 
 def test_a_scenario_can_be_watched_and_stopped_over_http(tmp_path: Any) -> None:

@@ -146,6 +146,7 @@ def test_an_outcome_says_what_was_rehearsed(rehearsal: Rehearsal) -> None:
         "exposure": "nlb",
         "status": "SUCCESSFUL",
         "status_reason": None,
+        "consumption": None,
     }
 
 

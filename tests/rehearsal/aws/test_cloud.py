@@ -1,5 +1,6 @@
 import gc
 import os
+from collections.abc import Callable
 from typing import Any
 
 import boto3
@@ -124,6 +125,30 @@ def test_an_identity_is_one_thing(cloud: Cloud) -> None:
     for wrong in wrongs:
         with pytest.raises(ValueError, match="either a role's session or a user"):
             cloud.identity(**wrong)
+
+
+def test_every_answer_is_dated_by_the_clock_that_was_travelled_to(cloud: Cloud) -> None:
+    ssm, sns, s3 = (cloud.client(service, user="operator") for service in ("ssm", "sns", "s3"))
+    dates = []
+
+    def note(call: Callable[[], Any]) -> None:
+        try:
+            answer = call()
+        except ClientError as error:
+            answer = error.response
+        dates.append(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+
+    with time_machine.travel(START, tick=False):
+        cloud.faults.add(action="ssm:DeleteParameter")
+        note(lambda: ssm.put_parameter(Name="/a", Value="x", Type="String"))
+        note(lambda: ssm.get_parameter(Name="/none"))
+        note(lambda: ssm.delete_parameter(Name="/a"))
+        note(lambda: sns.create_topic(Name="asks"))
+        note(lambda: sns.publish(TopicArn="arn:aws:sns:eu-west-1:123456789012:none", Message="x"))
+        note(s3.list_buckets)
+        note(lambda: s3.get_object(Bucket="none", Key="x"))
+
+    assert dates == ["Thu, 05 Mar 2026 12:00:00 GMT"] * 7
 
 
 def test_nothing_is_left_behind() -> None:

@@ -281,3 +281,32 @@ def test_a_statistic_set_has_no_percentiles_unless_its_values_are_one() -> None:
     flat = Sample(at=0, total=8, count=4, minimum=2, maximum=2, unit="None")
 
     assert (percentile([spread], 50), percentile([flat], 50), percentile([], 50)) == (None, 2, None)
+
+
+def test_what_a_service_publishes_is_found_like_what_is_put(cloud: Cloud, cloudwatch: Any) -> None:
+    for number, age in ((0, 7.0), (1, 9.0)):
+        cloud.publish_metrics(
+            "AWS/SQS",
+            {"QueueName": "orders"},
+            {"ApproximateAgeOfOldestMessage": (age, "Seconds"), "NumberOfMessagesSent": (3.0, "Count")},
+            minute(number),
+        )
+
+    asked = {
+        "Namespace": "AWS/SQS",
+        "MetricName": "ApproximateAgeOfOldestMessage",
+        "Dimensions": [{"Name": "QueueName", "Value": "orders"}],
+    }
+    found = cloudwatch.get_metric_statistics(
+        **asked, StartTime=minute(0), EndTime=minute(5), Period=60, Statistics=["Maximum"]
+    )
+
+    assert found["Datapoints"] == [
+        {"Timestamp": minute(0), "Maximum": 7.0, "Unit": "Seconds"},
+        {"Timestamp": minute(1), "Maximum": 9.0, "Unit": "Seconds"},
+    ]
+    listed = cloudwatch.list_metrics(Namespace="AWS/SQS")["Metrics"]
+    assert [metric["MetricName"] for metric in listed] == [
+        "ApproximateAgeOfOldestMessage",
+        "NumberOfMessagesSent",
+    ]

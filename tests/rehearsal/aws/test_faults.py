@@ -112,3 +112,28 @@ def test_a_reset_makes_everything_well(cloud: Cloud, ssm: Any) -> None:
     cloud.reset()
 
     assert outcome(ssm) == "400 ParameterNotFound"
+
+
+def test_a_call_can_take_effect_and_its_answer_be_lost(cloud: Cloud, ssm: Any) -> None:
+    lost = ReadTimeoutError(endpoint_url="https://ssm")
+    cloud.faults.add(action="ssm:*", after=True, make=lambda *_: lost, times=2)
+    sns = cloud.client("sns", user="alice")
+    cloud.faults.add(action="sns:CreateTopic", after=True, error="InternalServerError", status=500, times=1)
+
+    with pytest.raises(ReadTimeoutError):
+        ssm.put_parameter(Name="/a", Value="y", Overwrite=True)
+    with pytest.raises(ReadTimeoutError):
+        ssm.get_parameters(Names=["/a"])
+    with pytest.raises(ClientError, match="InternalServerError"):
+        sns.create_topic(Name="asks")
+
+    assert ssm.get_parameter(Name="/a")["Parameter"]["Value"] == "y"
+    assert len(sns.list_topics()["Topics"]) == 1
+
+
+def test_what_was_refused_has_no_answer_to_lose(cloud: Cloud, ssm: Any) -> None:
+    fault = cloud.faults.add(after=True, error="Lost")
+
+    with pytest.raises(ClientError, match="ParameterNotFound"):
+        ssm.get_parameter(Name="/none")
+    assert fault.struck == 0

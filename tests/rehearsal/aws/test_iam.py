@@ -32,6 +32,8 @@ def answer_of(call: Callable[[], object]) -> str:
     return "allowed"
 
 
+QUEUE = f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/orders"
+SQS = f"arn:aws:sqs:{REGION}:{ACCOUNT}"
 METRIC: dict[str, Any] = {"Namespace": "Shop", "MetricName": "Errors"}
 CALLS: list[tuple[str, str, dict[str, Any], str, list[str]]] = [
     ("ssm", "get_parameter", {"Name": "/a/b:3"}, "ssm:GetParameter", [f"{SSM}:parameter/a/b"]),
@@ -106,6 +108,27 @@ CALLS: list[tuple[str, str, dict[str, Any], str, list[str]]] = [
         [f"{ECS}:task/shop/t1"],
     ),
     (
+        "ecs",
+        "list_tasks",
+        {"cluster": "shop", "startedBy": "ecs-svc/1"},
+        "ecs:ListTasks",
+        [f"{ECS}:container-instance/shop/*"],
+    ),
+    (
+        "ecs",
+        "get_task_protection",
+        {"cluster": f"{ECS}:cluster/shop", "tasks": ["t1", f"{ECS}:task/shop/t2"]},
+        "ecs:GetTaskProtection",
+        [f"{ECS}:task/shop/t1", f"{ECS}:task/shop/t2"],
+    ),
+    (
+        "ecs",
+        "update_task_protection",
+        {"cluster": "shop", "tasks": ["t1"], "protectionEnabled": True},
+        "ecs:UpdateTaskProtection",
+        [f"{ECS}:task/shop/t1"],
+    ),
+    (
         "sns",
         "publish",
         {"TopicArn": f"arn:aws:sns:{REGION}:{ACCOUNT}:asks", "Message": "x"},
@@ -115,9 +138,40 @@ CALLS: list[tuple[str, str, dict[str, Any], str, list[str]]] = [
     (
         "sqs",
         "send_message",
-        {"QueueUrl": f"https://sqs.{REGION}.amazonaws.com/{ACCOUNT}/orders", "MessageBody": "x"},
+        {"QueueUrl": QUEUE, "MessageBody": "x"},
         "sqs:SendMessage",
-        [f"arn:aws:sqs:{REGION}:{ACCOUNT}:orders"],
+        [f"{SQS}:orders"],
+    ),
+    (
+        "sqs",
+        "send_message_batch",
+        {"QueueUrl": QUEUE, "Entries": [{"Id": "1", "MessageBody": "x"}]},
+        "sqs:SendMessage",
+        [f"{SQS}:orders"],
+    ),
+    ("sqs", "receive_message", {"QueueUrl": QUEUE}, "sqs:ReceiveMessage", [f"{SQS}:orders"]),
+    (
+        "sqs",
+        "delete_message_batch",
+        {"QueueUrl": QUEUE, "Entries": [{"Id": "1", "ReceiptHandle": "x"}]},
+        "sqs:DeleteMessage",
+        [f"{SQS}:orders"],
+    ),
+    (
+        "sqs",
+        "change_message_visibility_batch",
+        {"QueueUrl": QUEUE, "Entries": [{"Id": "1", "ReceiptHandle": "x", "VisibilityTimeout": 1}]},
+        "sqs:ChangeMessageVisibility",
+        [f"{SQS}:orders"],
+    ),
+    ("sqs", "get_queue_attributes", {"QueueUrl": "orders"}, "sqs:GetQueueAttributes", [f"{SQS}:orders"]),
+    ("sqs", "get_queue_url", {"QueueName": "orders"}, "sqs:GetQueueUrl", [f"{SQS}:orders"]),
+    (
+        "sqs",
+        "purge_queue",
+        {"QueueUrl": QUEUE.replace(ACCOUNT, "210987654321")},
+        "sqs:PurgeQueue",
+        [f"arn:aws:sqs:{REGION}:210987654321:orders"],
     ),
     (
         "s3",
@@ -256,6 +310,20 @@ def test_deployments_can_be_limited_to_a_cluster(cloud: Cloud) -> None:
             answer_of(lambda: client.describe_service_deployments(serviceDeploymentArns=[foreign]))
             != "allowed"
         )
+
+
+def test_tasks_can_be_limited_to_a_cluster(cloud: Cloud) -> None:
+    limited = policy(["ecs:ListTasks", "ecs:GetTaskProtection"], "*")
+    limited["Statement"][0]["Condition"] = {"ArnEquals": {"ecs:cluster": f"{ECS}:cluster/shop"}}
+    client = cloud.client("ecs", role=ROLE, policies=[limited])
+
+    with cloud.enforcing_iam():
+        for cluster, is_allowed in (("shop", True), (f"{ECS}:cluster/shop", True), ("bank", False)):
+            answers = [
+                answer_of(lambda cluster=cluster: client.list_tasks(cluster=cluster)),
+                answer_of(lambda cluster=cluster: client.get_task_protection(cluster=cluster, tasks=["t"])),
+            ]
+            assert [answer == "allowed" for answer in answers] == [is_allowed] * 2
 
 
 def test_policies_of_users_groups_and_attachments_count(cloud: Cloud) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import time_machine
 from botocore.config import Config
 from botocore.exceptions import ClientError, ConnectionClosedError
 
@@ -80,6 +81,23 @@ def test_faults_strike_over_http(cloud: Cloud, server: Server) -> None:
         ssm.get_parameter(Name="/a")
 
 
+def test_answers_are_lost_over_http_too(cloud: Cloud, server: Server) -> None:
+    ssm, sns = (remote(cloud, server, service) for service in ("ssm", "sns"))
+    cloud.faults.add(action="*:Put*", after=True, make=lambda *_: OSError("the cable"), times=1)
+    cloud.faults.add(action="sns:*", after=True, make=lambda *_: OSError("the cable"), times=1)
+    cloud.faults.add(action="sns:*", after=True, error="Throttling", times=1)
+
+    with pytest.raises(ConnectionClosedError):
+        ssm.put_parameter(Name="/a", Value="x", Type="String")
+    with pytest.raises(ConnectionClosedError):
+        sns.create_topic(Name="asks")
+    with pytest.raises(ClientError, match="Throttling"):
+        sns.create_topic(Name="answers")
+
+    assert ssm.get_parameter(Name="/a")["Parameter"]["Value"] == "x"
+    assert len(sns.list_topics()["Topics"]) == 2
+
+
 def test_a_defect_is_an_internal_failure_over_http() -> None:
     with Cloud(region=REGION) as cloud, Server(cloud) as server:
         deployment = add_deployment(cloud, lifecycle_stage="SHIFTING")
@@ -107,6 +125,19 @@ def test_metrics_are_served(cloud: Cloud, server: Server) -> None:
     )
 
     assert answer["Datapoints"] == [{"Timestamp": START, "Unit": "None", "ExtendedStatistics": {"p50": 3.0}}]
+
+
+def test_answers_are_dated_by_the_clock_that_was_travelled_to(cloud: Cloud, server: Server) -> None:
+    ssm, sns = (remote(cloud, server, service) for service in ("ssm", "sns"))
+
+    with time_machine.travel(START, tick=False):
+        answers = [
+            ssm.put_parameter(Name="/a", Value="x", Type="String"),
+            sns.create_topic(Name="asks"),
+        ]
+
+    dates = [answer["ResponseMetadata"]["HTTPHeaders"]["date"] for answer in answers]
+    assert dates == ["Thu, 05 Mar 2026 12:00:00 GMT"] * 2
 
 
 def test_requests_at_the_same_time_are_answered(cloud: Cloud, server: Server) -> None:

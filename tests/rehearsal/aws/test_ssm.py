@@ -1,4 +1,5 @@
 from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import pytest
@@ -6,6 +7,7 @@ import time_machine
 from botocore.exceptions import ClientError
 
 from rehearsal.aws.cloud import Cloud
+from rehearsal.aws.ssm import ReadLag
 from tests.rehearsal.aws.sample_deployments import ACCOUNT, REGION, START, body
 
 NAME = "/approvals/shop/web/one"
@@ -210,3 +212,64 @@ def test_what_moto_answers_sees_the_same_parameters(ssm: Any) -> None:
 
     assert [parameter["Name"] for parameter in found] == [NAME]
     assert refusal(ssm.get_parameter, Name=NAME)[0] == "ParameterNotFound"
+
+
+def seen(ssm: Any, name: str = NAME) -> str:
+    """Return a parameter's value, or the error's code."""
+    try:
+        return str(ssm.get_parameter(Name=name)["Parameter"]["Value"])
+    except ClientError as error:
+        return str(error.response["Error"]["Code"])
+
+
+def test_a_lagging_read_finds_what_was_there_before(cloud: Cloud, ssm: Any) -> None:
+    cloud.parameters.read_lag = ReadLag(seconds=3)
+    with time_machine.travel(START, tick=False) as travelled:
+        ssm.put_parameter(Name=NAME, Value="v1", Type="String")
+        found = [seen(ssm)]
+        travelled.shift(timedelta(seconds=10))
+        ssm.put_parameter(Name=NAME, Value="v2", Overwrite=True)
+        found += [seen(ssm), seen(ssm, f"{NAME}:2"), seen(ssm, f"{NAME}:1")]
+        travelled.shift(timedelta(seconds=3))
+        found += [seen(ssm), seen(ssm, f"{NAME}:2")]
+
+    assert found == ["ParameterNotFound", "v1", "ParameterVersionNotFound", "v1", "v2", "v2"]
+
+
+def test_a_write_counts_from_what_is_there_even_if_reads_lag(cloud: Cloud, ssm: Any) -> None:
+    cloud.parameters.read_lag = ReadLag(seconds=3)
+
+    versions = [
+        ssm.put_parameter(Name=NAME, Value="x", Type="String", Overwrite=True)["Version"] for _ in range(3)
+    ]
+
+    assert versions == [1, 2, 3]
+
+
+def test_some_reads_lag_and_some_do_not(cloud: Cloud, ssm: Any) -> None:
+    with time_machine.travel(START, tick=False) as travelled:
+        ssm.put_parameter(Name=NAME, Value="v1", Type="String")
+        travelled.shift(timedelta(seconds=10))
+        ssm.put_parameter(Name=NAME, Value="v2", Overwrite=True)
+        cloud.parameters.read_lag = ReadLag(seconds=3, chance=0.5)
+
+        assert {seen(ssm) for _ in range(64)} == {"v1", "v2"}
+
+
+def test_a_reset_ends_the_lag(cloud: Cloud) -> None:
+    cloud.parameters.read_lag = ReadLag(seconds=3)
+
+    cloud.reset()
+
+    assert cloud.parameters.read_lag is None
+
+
+def test_the_age_of_a_version_can_be_told_from_the_answer(ssm: Any) -> None:
+    with time_machine.travel(START, tick=False) as travelled:
+        ssm.put_parameter(Name=NAME, Value="x", Type="String")
+        travelled.shift(timedelta(seconds=90, milliseconds=700))
+        answer = ssm.get_parameter(Name=NAME)
+
+    # A Date has whole seconds, cut off.
+    date = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+    assert date - answer["Parameter"]["LastModifiedDate"] == timedelta(seconds=90)
