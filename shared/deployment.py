@@ -81,6 +81,10 @@ class Deployment:
             }
             if others:
                 return max(others, key=lambda revision: others[revision])
+        # While it rolls back, ECS itself says to what; the sources' weights may not have moved yet.
+        rollback = (self._description.get("rollback") or {}).get("serviceRevisionArn")
+        if rollback:
+            return ServiceRevisionArn.parse(rollback, "rollback.serviceRevisionArn")
         sources = sorted(self._sources, key=_production_weight, reverse=True)
         return _arn_of(sources[0]) if sources else None
 

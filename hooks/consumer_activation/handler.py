@@ -125,10 +125,16 @@ def handler(call: ConsumerCall) -> Result:
     standing = _read(call, store)
     if not _moves_everything(call):
         return _repair(call, store, standing)
+    if call.event.direction is Direction.NO_WEIGHTS and call.deployment.status == "STOP_REQUESTED":
+        # It may be ECS's way back, and ends STOPPED whichever it is.
+        return restore(call)
     aim = _shift(call, standing)
-    if aim.purpose is Purpose.SHIFT and phase(standing, aim, _rules(call)) is not Phase.SETTLED:
-        # Asked only where something is about to change: green must not be let in by a call that comes late.
-        status = _status(call)
+    where = phase(standing, aim, _rules(call))
+    if aim.purpose is Purpose.SHIFT and (where is not Phase.SETTLED or call.settings.monitor_minutes):
+        # Asked only where something may be about to change: a call that comes late must not let green in,
+        # nor take back from it.
+        # Where nobody is active already, a queue that nobody serves would be worse than not to know.
+        status = _status(call, needed=where is Phase.HELD)
         if status.startswith(("ROLLBACK", "STOP")) or status in ENDED:
             back = reversed_aim(aim, f"the deployment is {status}")
             if back is None or status in ENDED or not _ours(standing, call):
@@ -173,12 +179,17 @@ def _repair(call: ConsumerCall, store: ParameterStore, standing: Standing) -> Re
     blue = call.deployment.blue_arn
     if blue is None:
         return Proceed("first deployment of the service: nobody is to be active yet")
+    state = standing.state if _ours(standing, call) else None
+    if state and state.active == call.event.target.id:
+        # The shift came first: this call is late, and to repair now would be to take back.
+        return Proceed(f"{state.active} is active since epoch {state.epoch}, by this very deployment")
     aim = Aim(
         purpose=Purpose.REPAIR,
         active=blue.id,
         deployment=call.event.deployment.id,
         serving=frozenset(revision.id for revision in call.deployment.serving) - {call.event.target.id},
         blue=blue.id,
+        reason=(state and state.hand_back) or "",
     )
     if phase(standing, aim, _rules(call)) is not Phase.SETTLED and _status(call) in ENDED:
         return Proceed(f"the deployment has ended ({_status(call)}); nothing is changed")
@@ -196,7 +207,7 @@ def _advance(call: ConsumerCall, store: ParameterStore, standing: Standing, aim:
     seen: Seen | None = None
     dead_letters: int | None = None
     try:
-        if where is Phase.HELD and shifts:
+        if where in {Phase.HELD, Phase.FREE} and shifts:
             dead_letters = _before(call)
         if where is Phase.DRAINING:
             work = _work(call, standing)
@@ -220,7 +231,7 @@ def _advance(call: ConsumerCall, store: ParameterStore, standing: Standing, aim:
         "work": work and asdict(work),
         "health": None if seen else health and asdict(health),
         "seen": seen and _plain(asdict(seen)),
-        "limits": asdict(_limits(call)),
+        "limits": asdict(_limits(call)) if seen else None,
         "dead_letters": dead_letters,
     }
     if seen is not None:
@@ -329,11 +340,13 @@ def _read(call: ConsumerCall, store: ParameterStore) -> Standing:
     return standing
 
 
-def _status(call: ConsumerCall) -> str:
-    """Return the deployment's status; empty when we may not know, for a rollback must go on without it."""
+def _status(call: ConsumerCall, *, needed: bool = False) -> str:
+    """Return the deployment's status; empty when it can't be known and things must go on without it."""
     try:
         return call.deployment.status
-    except Misconfigured as error:
+    except (Misconfigured, Transient) as error:
+        if needed:
+            raise
         logger.warning(f"the deployment's status is not known: {error}")
         return ""
 

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
 HISTORY = timedelta(hours=1)
 
-# A watch lasts 23 hours at most and starts with an hour of history: three values for each of 1,440 minutes,
-# where a page holds 100,800. Whoever answers with more pages is not CloudWatch.
+# An hour of history, a drain of half a day and a watch of two hours at most: three values for each of 900
+# minutes, where a page holds 100,800. Whoever answers with more pages is not CloudWatch.
 MAX_PAGES = 5
 
 _METRICS: "Sequence[tuple[str, str, StatisticType]]" = (

@@ -63,7 +63,9 @@ class Limits:
 
 def judge(seen: Seen, limits: Limits, now: datetime) -> Health:
     """Tell how green does."""
-    arrived = max((seen.dead_letters or 0) - (seen.dead_letters_before or 0), 0)
+    # What nobody counted before, as where a person let green in, can't be told from what was there.
+    before = seen.dead_letters if seen.dead_letters_before is None else seen.dead_letters_before
+    arrived = max((seen.dead_letters or 0) - (before or 0), 0)
     if arrived > limits.max_dead_letters:
         return Health("bad", f"{arrived} dead letters since, at most {limits.max_dead_letters} may be")
     judged = [

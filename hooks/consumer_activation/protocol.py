@@ -181,7 +181,7 @@ def decide(
         case Phase.HELD:
             return _release(standing, aim, rules, now, dead_letters)
         case Phase.FREE:
-            return _take(standing, aim, rules, now, "nobody else was active since")
+            return _take(standing, aim, rules, now, "nobody else was active since", dead_letters=dead_letters)
         case Phase.LEASED:
             return Step(_until_the_next_look(standing, rules))
         case Phase.DRAINING:
@@ -206,7 +206,8 @@ def _settled(standing: Standing, aim: Aim, rules: Rules, now: datetime, health: 
     state = standing.state
     assert state is not None
     if aim.purpose is not Purpose.SHIFT:
-        return Step(_done(aim, f"{state.active} is active since epoch {state.epoch}"))
+        because = f" ({state.hand_back})" if state.hand_back and state.hand_back != aim.reason else ""
+        return Step(_done(aim, f"{state.active} is active since epoch {state.epoch}{because}"))
     if health is None:
         return Step(Proceed(f"{aim.active} is active, and is not watched"))
     watched = (now - state.since).total_seconds() if state.since else standing.age_seconds
@@ -278,12 +279,22 @@ def _draining(standing: Standing, aim: Aim, rules: Rules, now: datetime, work: W
     return Step(Refuse(reason)) if back is None else _take(standing, back, rules, now, reason)
 
 
-def _take(standing: Standing, aim: Aim, rules: Rules, now: datetime, because: str) -> Step:
+def _take(
+    standing: Standing,
+    aim: Aim,
+    rules: Rules,
+    now: datetime,
+    because: str,
+    *,
+    dead_letters: int | None = None,
+) -> Step:
     """Let *aim* be active: one write, and whoever reads it starts."""
     taken = _next(standing, aim, rules, now)
+    if dead_letters is not None:
+        taken = dataclasses.replace(taken, dead_letters=dead_letters)
     result: Result
     if aim.purpose is not Purpose.SHIFT:
-        result = _done(aim, f"{aim.active} is active again")
+        result = _done(aim, f"{aim.active} is active")
     elif rules.monitor_seconds:
         result = Wait(
             f"and watch {aim.active}, just activated: {because}", min(MAX_LOOK_SECONDS, rules.monitor_seconds)
@@ -323,6 +334,7 @@ def _until_the_next_look(standing: Standing, rules: Rules) -> Wait:
     early = rules.look_seconds * (rules.looks - 1)
     # Never sooner than the phase changes, or the next call would find nothing to do.
     return Wait(
-        f"for the leases of {state.draining or 'whoever was active'} to run out",
+        f"for the leases of {state.draining or 'whoever was active'} to run out"
+        + (f" ({state.hand_back})" if state.hand_back else ""),
         max(1.0, state.quiet_seconds - early - standing.age_seconds),
     )

@@ -58,7 +58,11 @@ class ConsumerSettings(Settings):
     )
     look_seconds: int = Field(5, ge=1, le=300, description="delay between looks at the work")
     monitor_minutes: Annotated[int, Stricter(max)] = Field(
-        5, ge=0, le=1380, description="how long to watch the new revision once it consumes; 0 does not"
+        5,
+        ge=0,
+        le=120,
+        description="how long to watch the new revision once it consumes; 0 does not. What takes longer to "
+        "show is for the alarms of the bake time",
     )
     max_dead_letters: Annotated[int, Stricter(min)] = Field(
         0, ge=0, le=1_000_000, description="messages that may reach the dead-letter queue meanwhile"

@@ -5,7 +5,7 @@ import pytest
 import time_machine
 
 from rehearsal.aws.cloud import Cloud
-from rehearsal.model import RevisionSummary, Status
+from rehearsal.model import RevisionSummary, Rollback, Status
 from shared.deployment import Deployment
 from shared.errors import Misconfigured, Transient
 from shared.lifecycle import LifecycleEvent, ServiceRevisionArn
@@ -160,6 +160,14 @@ def test_of_several_sources_the_one_with_the_traffic_is_blue(cloud: Cloud) -> No
             RevisionSummary(arn=BLUE, production_weight=100.0),
         ],
     )
+
+    assert of().blue_arn == BLUE
+
+
+def test_while_it_rolls_back_blue_is_what_ecs_says_it_rolls_back_to(cloud: Cloud) -> None:
+    sources = [RevisionSummary(arn=arn, production_weight=0.0) for arn in (OLDER, BLUE)]
+    rollback = Rollback(reason="alarm", started_at=START, service_revision_arn=BLUE)
+    deploy(cloud, sources=sources, status=Status.ROLLBACK_IN_PROGRESS, rollback=rollback)
 
     assert of().blue_arn == BLUE
 
