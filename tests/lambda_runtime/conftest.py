@@ -23,7 +23,7 @@ from rehearsal.serving import know
 from rehearsal.template import Template
 
 FUNCTION = "ManualApprovalFunction"
-EVENTS = ROOT / "events" / "manual_approval"
+EVENTS = ROOT / "events"
 REGION = "us-east-1"
 
 
@@ -117,19 +117,6 @@ class Aws:
     def deploy(self, event: object) -> None:
         """Have ECS in the middle of the deployment that *event* is about, if it is about one."""
         know(self.cloud.control_plane, event)
-
-    def answer_requests(self, text: str) -> None:
-        """Be a person who answers whatever is asked."""
-        allow = {
-            "Effect": "Allow",
-            "Action": ["ssm:GetParametersByPath", "ssm:PutParameter"],
-            "Resource": "*",
-        }
-        ssm = self.cloud.client(
-            "ssm", user="alice", policies=[{"Version": "2012-10-17", "Statement": [allow]}]
-        )
-        for request in ssm.get_parameters_by_path(Path="/ecs-approvals", Recursive=True)["Parameters"]:
-            ssm.put_parameter(Name=request["Name"], Value=text, Overwrite=True)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rehearsal.functions import deployed, hooks
 from rehearsal.lambda_functions import Function
 from rehearsal.runtime import Invocation
 from rehearsal.runtime.lambda_python import ROOT
@@ -22,82 +23,72 @@ from rehearsal.runtime.sam_local import (
     find_sam,
 )
 
-from .conftest import EVENTS, FUNCTION, Aws, read_event
+from .conftest import EVENTS, Aws, read_event
+from .situations import SITUATIONS
 
-# An event does not say what a person did. In these situations the request was made by an earlier call,
-# and then answered.
-ANSWERS = {"approved": "APPROVED", "rejected": "REJECTED"}
+# The function of each hook, by its folder of events.
+FUNCTIONS = {name: function.logical_id for name, function in hooks(deployed()).items()}
 
-Invoke = Callable[[Path], Invocation]
-
-events = pytest.mark.parametrize("path", sorted(EVENTS.glob("*.json")), ids=lambda path: path.stem)
-
-
-def expected(path: Path) -> Mapping[str, Any]:
-    reply: Mapping[str, Any] = read_event(path.parent / "expected" / path.name)
-    return reply
+every_event = pytest.mark.parametrize(
+    "path", sorted(EVENTS.glob("*/*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 
 
-def reply_to(path: Path, aws: Aws, invoke: Invoke) -> Invocation:
+def invoked(path: Path, aws: Aws, send: Callable[[], Invocation]) -> Invocation:
     """Bring about the event's situation, and send it."""
-    aws.deploy(read_event(path))
-    if path.stem in ANSWERS:
-        asked = invoke(path)
-        assert asked.reply["hookStatus"] == "IN_PROGRESS", asked
-        aws.answer_requests(ANSWERS[path.stem])
-    return invoke(path)
+    event = read_event(path)
+    aws.deploy(event)
+    SITUATIONS[path.parent.name](path.stem, event, aws, send)
+    return send()
 
 
 def compare(invocation: Invocation, path: Path) -> None:
+    expected: Mapping[str, Any] = read_event(path.parent / "expected" / path.name)
     assert invocation.error is None, invocation
-    assert {key: invocation.reply.get(key) for key in expected(path)} == expected(path), invocation.log_lines
+    assert {key: invocation.reply.get(key) for key in expected} == expected, invocation.log_lines
 
 
-def test_there_is_an_event_for_every_situation_that_is_answered() -> None:
-    assert ANSWERS.keys() <= {path.stem for path in EVENTS.glob("*.json")}
+def test_every_hook_has_events_and_every_event_an_expected_reply() -> None:
+    folders = {folder.name: folder for folder in EVENTS.iterdir() if folder.is_dir()}
+
+    assert folders.keys() == SITUATIONS.keys() == FUNCTIONS.keys()
+    for folder in folders.values():
+        events = {path.name for path in folder.glob("*.json")}
+        assert events == {path.name for path in folder.glob("expected/*.json")} != set()
 
 
 @pytest.mark.runtime
-@events
+@every_event
 def test_the_emulator_gets_the_expected_reply(
     path: Path, build: Path, aws: Aws, functions: Mapping[str, Function], python: Path
 ) -> None:
-    function = functions[FUNCTION]
+    function = functions[FUNCTIONS[path.parent.name]]
+    event, environment = read_event(path), aws.environment(function)
     runtime = Rie(build, python=python)
     try:
-        compare(
-            reply_to(
-                path, aws, lambda path: runtime.invoke(function, read_event(path), aws.environment(function))
-            ),
-            path,
-        )
+        compare(invoked(path, aws, lambda: runtime.invoke(function, event, environment)), path)
     finally:
         runtime.close()
 
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("_containers")
-@events
+@every_event
 def test_sam_local_invoke_gets_the_expected_reply(
     path: Path, build: Path, aws: Aws, functions: Mapping[str, Function], tmp_path: Path
 ) -> None:
-    environment = aws.environment(functions[FUNCTION])
+    function = functions[FUNCTIONS[path.parent.name]]
+    environment = aws.environment(function)
     variables = tmp_path / "variables.json"
     variables.write_text(json.dumps({"Parameters": container_variables(environment)}))
 
-    def invoke(path: Path) -> Invocation:
+    def send() -> Invocation:
         result = subprocess.run(
             [
-                *(find_sam(), "local", "invoke", FUNCTION, "--event", str(path)),
-                *(
-                    "--template",
-                    str(build / "template.yaml"),
-                    "--env-vars",
-                    str(variables),
-                    "--skip-pull-image",
-                ),
+                *(find_sam(), "local", "invoke", function.logical_id, "--event", str(path)),
+                *("--template", str(build / "template.yaml"), "--env-vars", str(variables)),
+                *("--skip-pull-image", "--add-host", f"{HOST}:host-gateway"),
                 *("--parameter-overrides", f"Architecture={architecture()}"),
-                *("--add-host", f"{HOST}:host-gateway"),
             ],
             cwd=ROOT,
             env={**os.environ, "SAM_CLI_TELEMETRY": "0", **credentials(environment)},
@@ -105,9 +96,9 @@ def test_sam_local_invoke_gets_the_expected_reply(
             text=True,
             check=False,
             stdin=subprocess.DEVNULL,
-            timeout=GRACE_SECONDS + functions[FUNCTION].timeout_seconds,
+            timeout=GRACE_SECONDS + function.timeout_seconds,
         )
         assert result.returncode == 0, result.stderr
         return Invocation(reply=json.loads(result.stdout), log_lines=result.stderr.splitlines())
 
-    compare(reply_to(path, aws, invoke), path)
+    compare(invoked(path, aws, send), path)

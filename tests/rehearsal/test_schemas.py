@@ -27,6 +27,8 @@ def test_they_can_be_written_elsewhere(tmp_path: Path) -> None:
     [
         ("manual_approval.hook_details.json", "manual-approval.md"),
         ("manual_approval.policy.json", "manual-approval.md"),
+        ("consumer_activation.hook_details.json", "consumer-activation.md"),
+        ("consumer_activation.policy.json", "consumer-activation.md"),
     ],
 )
 def test_every_setting_and_its_default_are_on_the_hook_s_page(schema: str, page: str) -> None:
