@@ -59,6 +59,7 @@ TOUR = (
     "handed-back",
     "throttled-hand-over",
     "crashed",
+    "left-behind",
     "superseded-hand-over",
     "edited-by-hand",
     "split-weights",
@@ -134,7 +135,7 @@ class Expectation(_Part):
     consumes: str | None = Field(
         None,
         pattern=r"^(blue|green(-[2-9])?|nobody)$",
-        description="which revision takes messages off the queue a minute after the end",
+        description="which revision takes messages off the queue a minute after the end, or the last repair",
     )
     overlap_at_most: Duration | None = Field(
         None, description="how long two revisions may be at the queue at once"

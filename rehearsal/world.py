@@ -267,6 +267,11 @@ class World:
         function = self._functions["ManualApprovalSweepFunction"]
         return self._invoke(function, {"source": "aws.scheduler"}, {}).reply
 
+    def invoke_repair(self) -> Any:
+        """Call the repair of consumer activation as its schedule does."""
+        function = self._functions["ConsumerRepairFunction"]
+        return self._invoke(function, {"source": "aws.scheduler"}, {}).reply
+
     def play(self, seed: int) -> Outcome:
         from rehearsal.actors import actor_of  # noqa: PLC0415  # actors know the world
 
@@ -279,6 +284,12 @@ class World:
             self.env.run(until=self.machine.ended | longest)
             duration = self.env.now
             self.env.run(until=self.env.timeout(SETTLING_SECONDS))
+        repairs = [
+            run for run, entry in zip(actors, self.scenario.actors, strict=True) if "repairer" in entry
+        ]
+        if repairs:
+            # What is repaired counts; and messages come in meanwhile, so that nobody else is waited for.
+            self.env.run(until=self.env.all_of(repairs) | self.env.timeout(AFTERMATH))
         consumption = None
         if self.ledger:
             # A hook may have handed over with its last answer; workers have to hear of it.

@@ -99,6 +99,11 @@ class Deployment:
         return tuple(_arn_of(source) for source in running if _production_weight(source) >= most)
 
     @property
+    def sources(self) -> tuple[ServiceRevisionArn, ...]:
+        """All revisions that the deployment found, whether or not they still have tasks."""
+        return tuple(map(_arn_of, self._sources))
+
+    @property
     def _sources(self) -> Sequence[Mapping[str, Any]]:
         return self._description.get("sourceServiceRevisions") or ()
 

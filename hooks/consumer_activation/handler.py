@@ -55,6 +55,33 @@ AFTER_CONFLICT_SECONDS = 2.0
 ConsumerCall = Call[ConsumerSettings, ConsumerPolicy]
 
 
+def parameter_prefix(environment: Mapping[str, str]) -> str:
+    """Return the path under which the services' parameters stand."""
+    prefix = environment.get(PREFIX_VARIABLE, "")
+    if not prefix.startswith("/"):
+        raise Misconfigured(
+            f"the function's environment variable {PREFIX_VARIABLE} must name a path, such as /consumers"
+        )
+    return prefix
+
+
+def rules_of(settings: ConsumerSettings) -> Rules:
+    """Return the settings, as far as they decide."""
+    return Rules(
+        lease_seconds=settings.lease_seconds,
+        read_seconds=settings.read_seconds,
+        read_lag_seconds=settings.read_lag_seconds,
+        look_seconds=settings.look_seconds,
+        looks=2 if settings.drains_by == "queue" else 1,
+        drain_timeout_seconds=settings.drain_timeout_seconds,
+        on_drain_timeout=settings.on_drain_timeout,
+        hand_back_drain_seconds=settings.hand_back_drain_seconds,
+        monitor_seconds=settings.monitor_minutes * 60 if settings.queue else 0,
+        on_trouble=settings.on_trouble,
+        observe=settings.mode == "observe",
+    )
+
+
 def replay(inputs: Mapping[str, Any]) -> Result:
     """Compute the answer again from what a record says it was computed from."""
     standing, aim, now = inputs["standing"], inputs["aim"], datetime.fromisoformat(inputs["now"])
@@ -325,12 +352,7 @@ def _check_queue(call: ConsumerCall) -> None:
 
 
 def _store(call: ConsumerCall) -> ParameterStore:
-    prefix = call.environment.get(PREFIX_VARIABLE, "")
-    if not prefix.startswith("/"):
-        raise Misconfigured(
-            f"the function's environment variable {PREFIX_VARIABLE} must name a path, such as /consumers"
-        )
-    return ParameterStore(parameter_name(prefix, call.event.service))
+    return ParameterStore(parameter_name(parameter_prefix(call.environment), call.event.service))
 
 
 def _read(call: ConsumerCall, store: ParameterStore) -> Standing:
@@ -356,20 +378,7 @@ def _ours(standing: Standing, call: ConsumerCall) -> bool:
 
 
 def _rules(call: ConsumerCall) -> Rules:
-    settings = call.settings
-    return Rules(
-        lease_seconds=settings.lease_seconds,
-        read_seconds=settings.read_seconds,
-        read_lag_seconds=settings.read_lag_seconds,
-        look_seconds=settings.look_seconds,
-        looks=2 if settings.drains_by == "queue" else 1,
-        drain_timeout_seconds=settings.drain_timeout_seconds,
-        on_drain_timeout=settings.on_drain_timeout,
-        hand_back_drain_seconds=settings.hand_back_drain_seconds,
-        monitor_seconds=settings.monitor_minutes * 60 if settings.queue else 0,
-        on_trouble=settings.on_trouble,
-        observe=settings.mode == "observe",
-    )
+    return rules_of(call.settings)
 
 
 def _limits(call: ConsumerCall) -> Limits:

@@ -1,5 +1,6 @@
 """Parameter Store, as far as activation uses it: read what holds, write what is to come next."""
 
+import re
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
@@ -19,10 +20,19 @@ if TYPE_CHECKING:
 # takes what stands there for garbage, as workers do.
 MAX_VOID_VERSIONS = 10
 
+# CreateCluster and CreateService.
+_ECS_NAME = r"[A-Za-z0-9_-]{1,255}"
+
 
 def parameter_name(prefix: str, service: ServiceArn) -> str:
     """Return the name of a service's parameter."""
     return f"{prefix}/{service.cluster}/{service.service}/consumers"
+
+
+def service_of(prefix: str, name: str) -> tuple[str, str] | None:
+    """Return cluster and service of a parameter's name; ``None`` if no service's parameter is called so."""
+    match = re.fullmatch(rf"{re.escape(prefix)}/({_ECS_NAME})/({_ECS_NAME})/consumers", name)
+    return (match[1], match[2]) if match else None
 
 
 class ParameterStore:
@@ -57,6 +67,18 @@ class ParameterStore:
                 break
             held = older
         return Standing(number, None, _age(held, now), f"{remark}; no version that holds was found")
+
+    def last_understood(self, standing: Standing) -> State | None:
+        """Return what stood there before garbage, whose lease tasks may hold and whose pace they keep."""
+        for number in range(standing.number - 1, max(0, standing.number - 1 - MAX_VOID_VERSIONS), -1):
+            older = self._get(f"{self.name}:{number}")
+            if older is None:
+                break
+            try:
+                return parse(older["Parameter"]["Value"])
+            except NotUnderstoodError:
+                continue
+        return None
 
     def write(self, state: State) -> bool:
         """Write a version; tell whether it became the one it was meant to be."""

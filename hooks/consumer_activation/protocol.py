@@ -12,6 +12,9 @@ Every arrow is one write, and nothing that is waited for is remembered anywhere 
 each call goes on from wherever the last one got, whichever that was: a duplicate, one that crashed after
 its write, one of another deployment, or a person's edit.
 
+A rollback that finds blue active writes so once all the same: what other calls are about to write is void
+then.
+
 Whoever drained last may take back at once, because nobody was allowed to receive since. Everybody else
 waits until no lease from before can be alive (:attr:`~hooks.consumer_activation.state.State.quiet_seconds`).
 """
@@ -181,7 +184,11 @@ def decide(
         case Phase.HELD:
             return _release(standing, aim, rules, now, dead_letters)
         case Phase.FREE:
-            return _take(standing, aim, rules, now, "nobody else was active since", dead_letters=dead_letters)
+            # No lease was waited for, so none may be shorter than those that are still alive.
+            lasting = _lasting(standing, rules)
+            return _take(
+                standing, aim, lasting, now, "nobody else was active since", dead_letters=dead_letters
+            )
         case Phase.LEASED:
             return Step(_until_the_next_look(standing, rules))
         case Phase.DRAINING:
@@ -206,8 +213,7 @@ def _settled(standing: Standing, aim: Aim, rules: Rules, now: datetime, health: 
     state = standing.state
     assert state is not None
     if aim.purpose is not Purpose.SHIFT:
-        because = f" ({state.hand_back})" if state.hand_back and state.hand_back != aim.reason else ""
-        return Step(_done(aim, f"{state.active} is active since epoch {state.epoch}{because}"))
+        return _stays(standing, aim, rules, now)
     if health is None:
         return Step(Proceed(f"{aim.active} is active, and is not watched"))
     watched = (now - state.since).total_seconds() if state.since else standing.age_seconds
@@ -219,6 +225,27 @@ def _settled(standing: Standing, aim: Aim, rules: Rules, now: datetime, health: 
         delay = max(min(MAX_LOOK_SECONDS, left), rules.look_seconds)
         return Step(Wait(f"and watch {aim.active}: {health.detail}", delay))
     return Step(Proceed(f"{aim.active} consumes: {health.detail}"))
+
+
+def _stays(standing: Standing, aim: Aim, rules: Rules, now: datetime) -> Step:
+    """Leave whoever is active."""
+    state = standing.state
+    assert state is not None
+    because = f" ({state.hand_back})" if state.hand_back and state.hand_back != aim.reason else ""
+    done = _done(aim, f"{state.active} is active since epoch {state.epoch}{because}")
+    ours = state.deployment == aim.deployment and state.hand_back
+    if aim.purpose is not Purpose.ROLL_BACK or ours:
+        return Step(done)
+    # A shift that has not heard of the rollback may be about to release blue, and after a rollback no call
+    # comes that would see it: this makes its write void.
+    kept = dataclasses.replace(
+        state,
+        version=standing.number + 1,
+        epoch=_next(standing, aim, rules, now).epoch,
+        deployment=aim.deployment,
+        hand_back=aim.reason,
+    )
+    return Step(done, kept, f"epoch {kept.epoch}: {kept.active} stays active")
 
 
 def _turn_back(standing: Standing, aim: Aim, rules: Rules, now: datetime, reason: str) -> Step:
@@ -234,13 +261,10 @@ def _release(standing: Standing, aim: Aim, rules: Rules, now: datetime, dead_let
     state = standing.state
     former = state.active if state else None
     released = dataclasses.replace(
-        _next(standing, aim, rules, now),
+        _next(standing, aim, _lasting(standing, rules), now),
         active=None,
         draining=former,
-        # Leases that were taken under the state before last as long as that said.
         released=now,
-        lease_seconds=max(rules.lease_seconds, state.lease_seconds if state else 0),
-        read_lag_seconds=max(rules.read_lag_seconds, state.read_lag_seconds if state else 0),
         dead_letters=dead_letters,
     )
     wait = _until_the_next_look(Standing(standing.number + 1, released, 0), rules)
@@ -325,6 +349,18 @@ def _next(standing: Standing, aim: Aim, rules: Rules, now: datetime) -> State:
         read_lag_seconds=rules.read_lag_seconds,
         hand_back=aim.reason or None,
         dead_letters=state.dead_letters if state else None,
+    )
+
+
+def _lasting(standing: Standing, rules: Rules) -> Rules:
+    """Return *rules* with leases as long as those that were taken under the state before."""
+    state = standing.state
+    if state is None:
+        return rules
+    return dataclasses.replace(
+        rules,
+        lease_seconds=max(rules.lease_seconds, state.lease_seconds),
+        read_lag_seconds=max(rules.read_lag_seconds, state.read_lag_seconds),
     )
 
 

@@ -22,7 +22,8 @@ expected Parameter Store to give the write. Where the two differ, somebody else 
 write came too late and is *void* for everybody who reads it. What holds is the newest version that is
 not void. A value without ``version`` is a person's edit, and is never void.
 
-The workers' side of this format is ``activation_gate.state``.
+The workers' side of this format is ``activation_gate.state``. Both understand the same values: a lease that
+workers go by and the hook does not know of would be one that it does not wait for.
 """
 
 import json

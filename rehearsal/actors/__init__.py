@@ -61,4 +61,4 @@ def actor_of(entry: Mapping[str, Any]) -> Actor:
     return _KINDS[kind].model_validate(settings or {})
 
 
-from rehearsal.actors import alarm, approver, edit, operator, queue, sweeper, weather, workers  # noqa: E402, F401
+from rehearsal.actors import alarm, approver, edit, operator, queue, repairer, sweeper, weather, workers  # noqa: E402, F401

@@ -252,7 +252,7 @@ def test_a_release_supersedes_the_deployment_under_way(rehearsal: Rehearsal) -> 
     assert outcome.as_expected
 
 
-# trouble, sweeper
+# trouble, sweeper, repairer
 
 
 @pytest.mark.parametrize("how", ["throttled", "failing"])
@@ -335,6 +335,31 @@ def test_a_sweeper_that_fails_says_so(rehearsal: Rehearsal) -> None:
     )
 
     assert [text for _, who, text in spoken(outcome) if who == "sweeper"] == ["fails; its log says why"]
+
+
+def test_the_repairer_comes_again_and_again_once_the_deployment_has_ended(rehearsal: Rehearsal) -> None:
+    outcome = rehearse(rehearsal, {"repairer": {"every": "10m", "times": 2}}, {"edit": {"text": "so?"}})
+
+    assert spoken(outcome)[1:] == [
+        (outcome.duration_seconds + 600, "repairer", "services: repaired 1"),
+        (outcome.duration_seconds + 1200, "repairer", "services: repaired 1"),
+    ]
+
+
+def test_a_repairer_without_anything_to_look_at_says_so(rehearsal: Rehearsal) -> None:
+    outcome = rehearse(rehearsal, {"repairer": {"times": 1}})
+
+    assert spoken(outcome) == [(outcome.duration_seconds + 300, "repairer", "services: none")]
+
+
+def test_a_repairer_that_fails_says_so(rehearsal: Rehearsal) -> None:
+    outcome = rehearse(
+        rehearsal,
+        {"repairer": {"times": 1}},
+        {"trouble": {"call": "ssm:*", "how": "denied", "lasts": "2d"}},
+    )
+
+    assert [text for _, who, text in spoken(outcome) if who == "repairer"] == ["fails; its log says why"]
 
 
 def test_nobody_acts_after_the_deployment_unless_there_is_a_sweeper(rehearsal: Rehearsal) -> None:

@@ -22,6 +22,7 @@ ACTORS = [
     "lag",
     "queue",
     "release",
+    "repairer",
     "stop",
     "sweeper",
     "trouble",
