@@ -132,7 +132,7 @@ def restore(call: ConsumerCall) -> Result:
         blue=blue,
         reason="the deployment is rolled back",
     )
-    if phase(standing, aim, _rules(call)) is not Phase.SETTLED and _status(call) in ENDED:
+    if _status(call) in ENDED:
         return Proceed(f"the deployment has ended ({_status(call)}); nothing is changed")
     return _advance(call, store, standing, aim)
 
