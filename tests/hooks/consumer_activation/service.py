@@ -464,7 +464,7 @@ class Aws:
             variables = {"CONSUMER_PARAMETER_PREFIX": "/consumers", **environment}
             stack.enter_context(mock.patch.dict(os.environ, variables))
             stack.enter_context(mock.patch.object(clock, "now", return_value=moment(invocation.at)))
-            stack.enter_context(mock.patch.object(hook.metrics, "flush_metrics"))
+            stack.enter_context(mock.patch.object(hook.metrics, "flush_metrics", hook.metrics.clear_metrics))
             for name in CLIENTS:
                 stack.enter_context(mock.patch(name, self.client))
             reply: dict[str, Any] = json.loads(json.dumps(handler(_copied(invocation.event), Context())))

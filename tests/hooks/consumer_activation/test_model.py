@@ -89,6 +89,7 @@ class Exclusion(RuleBasedStateMachine):
         monitor=st.sampled_from([0, 1]),
         before=st.sampled_from(["settled", "settled", "settled", "missing", "garbage"]),
         longer=st.booleans(),
+        reads=st.sampled_from(["well", "well", "worst"]),
         late_calls_land_last=st.booleans(),
         fast=st.lists(st.booleans(), min_size=2, max_size=2),
     )
@@ -127,6 +128,8 @@ class Exclusion(RuleBasedStateMachine):
             self.service.write("consumers")
         first.status, first.answered = "SUCCESSFUL", "SUCCEEDED"
         self.service.pass_time(2 * self.lease)
+        for worker in self.service.workers:
+            worker.link = LINKS[chosen["reads"]]
         self.next_deployment(longer=False, fast=[True])
 
     def deploy(self, target: str, sources: tuple[str, ...], *, longer: bool = False) -> Deployment:
