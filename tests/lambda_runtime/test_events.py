@@ -82,8 +82,8 @@ def test_sam_local_invoke_gets_the_expected_reply(
     variables = tmp_path / "variables.json"
     variables.write_text(json.dumps({"Parameters": container_variables(environment)}))
 
-    def send() -> Invocation:
-        result = subprocess.run(
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
             [
                 *(find_sam(), "local", "invoke", function.logical_id, "--event", str(path)),
                 *("--template", str(build / "template.yaml"), "--env-vars", str(variables)),
@@ -98,7 +98,14 @@ def test_sam_local_invoke_gets_the_expected_reply(
             stdin=subprocess.DEVNULL,
             timeout=GRACE_SECONDS + function.timeout_seconds,
         )
+
+    def send() -> Invocation:
+        result = run()
+        if result.returncode == 0 and not result.stdout.strip():
+            # SAM ended well without a reply, once, on a machine with more to do than cores.
+            result = run()
         assert result.returncode == 0, result.stderr
+        assert result.stdout.strip(), result.stderr
         return Invocation(reply=json.loads(result.stdout), log_lines=result.stderr.splitlines())
 
     compare(invoked(path, aws, send), path)
