@@ -73,8 +73,8 @@ def picked[T](data: st.DataObject, things: Sequence[T]) -> T:
     return things[data.draw(st.integers(0, len(things) - 1))]
 
 
-class Exclusion(RuleBasedStateMachine):
-    """Who may receive, while deployments and people change it and reads go as badly as they may."""
+class Deployments(RuleBasedStateMachine):
+    """Deployments of one service, one after the other, and what must be true of each."""
 
     # ------------------------------------------------------------------ the beginning
 
@@ -190,64 +190,7 @@ class Exclusion(RuleBasedStateMachine):
 
     # ------------------------------------------------------------------ workers and messages
 
-    @rule(data=st.data(), together=st.booleans(), how=st.sampled_from(sorted(LINKS)))
-    def reads_change(self, data: st.DataObject, how: str, *, together: bool) -> None:
-        # Of one worker, or of all that its revision has: a network fails by zones.
-        worker = picked(data, self.service.workers)
-        link = replace(LINKS[how], seconds=max(0.1, LINKS[how].seconds * self.read_seconds))
-        for other in self.service.running(worker.revision) if together else [worker]:
-            other.link = link
-
-    @rule(data=st.data(), fast=st.booleans())
-    def the_service_scales_out(self, data: st.DataObject, *, fast: bool) -> None:
-        revision = data.draw(st.sampled_from(sorted({worker.revision for worker in self.service.workers})))
-        if 0 < len(self.service.running(revision)) < 4:
-            self.scale_out(revision, fast=fast)
-
     # ------------------------------------------------------------------ people
-
-    @rule(
-        active=st.sampled_from([None, BLUE, *GREENS[:2]]),
-        draining=st.sampled_from([None, None, BLUE, GREENS[0]]),
-        epoch=st.sampled_from(["kept", "lowered"]),
-        meant=st.sampled_from(["", "", "the next", "another"]),
-        longer=st.booleans(),
-    )
-    def somebody_says_who_is_active(
-        self, *, active: str | None, draining: str | None, epoch: str, meant: str, longer: bool
-    ) -> None:
-        self.person_takes_their_time()
-        history = self.service.history
-        held = (history.holding and history.holding.content) or {}
-        kept = max(held.get("epoch", 0), self.epoch)
-        value = {
-            "schema": 1,
-            # Who writes a version as the hook does minds the epoch as well.
-            "epoch": kept + 1 if meant else kept if epoch == "kept" else 1,
-            "active": active,
-            "draining": draining,
-            "leaseSeconds": max(self.longest_alive(), self.lease * (2 if longer else 1)),
-            "readSeconds": self.read_seconds,
-            "readLagSeconds": self.service.lag,
-        }
-        number = len(history.versions) + 1
-        if meant:
-            value["version"] = number + (meant == "another")
-        self.edits(json.dumps(value))
-
-    @rule(
-        first=st.sampled_from([None, BLUE, *GREENS[:2]]),
-        then=st.sampled_from([BLUE, *GREENS[:2]]),
-        after=st.sampled_from([0.02, 0.34, 1.21]),
-        patience=st.sampled_from([0.5, 1.21, 2.5]),
-    )
-    def somebody_changes_their_mind(
-        self, first: str | None, then: str, after: float, patience: float
-    ) -> None:
-        self.somebody_says_who_is_active(active=first, draining=None, epoch="kept", meant="", longer=False)
-        self.time_passes(after)
-        self.somebody_says_who_is_active(active=then, draining=None, epoch="kept", meant="", longer=False)
-        self.time_passes(patience)
 
     def person_takes_their_time(self) -> None:
         since = self.service.now - self.deleted_at
@@ -456,8 +399,69 @@ class Exclusion(RuleBasedStateMachine):
                 worker.stops()
 
 
-class HandOver(Exclusion):
-    """The same, with late calls, crashes, throttling, poison, and parameters that are lost."""
+class Exclusion(Deployments):
+    """Deployments and people change who may receive, and reads go as badly as they may."""
+
+    @rule(data=st.data(), together=st.booleans(), how=st.sampled_from(sorted(LINKS)))
+    def reads_change(self, data: st.DataObject, how: str, *, together: bool) -> None:
+        # Of one worker, or of all that its revision has: a network fails by zones.
+        worker = picked(data, self.service.workers)
+        link = replace(LINKS[how], seconds=max(0.1, LINKS[how].seconds * self.read_seconds))
+        for other in self.service.running(worker.revision) if together else [worker]:
+            other.link = link
+
+    @rule(data=st.data(), fast=st.booleans())
+    def the_service_scales_out(self, data: st.DataObject, *, fast: bool) -> None:
+        revision = data.draw(st.sampled_from(sorted({worker.revision for worker in self.service.workers})))
+        if 0 < len(self.service.running(revision)) < 4:
+            self.scale_out(revision, fast=fast)
+
+    @rule(
+        active=st.sampled_from([None, BLUE, *GREENS[:2]]),
+        draining=st.sampled_from([None, None, BLUE, GREENS[0]]),
+        epoch=st.sampled_from(["kept", "lowered"]),
+        meant=st.sampled_from(["", "", "the next", "another"]),
+        longer=st.booleans(),
+    )
+    def somebody_says_who_is_active(
+        self, *, active: str | None, draining: str | None, epoch: str, meant: str, longer: bool
+    ) -> None:
+        self.person_takes_their_time()
+        history = self.service.history
+        held = (history.holding and history.holding.content) or {}
+        kept = max(held.get("epoch", 0), self.epoch)
+        value = {
+            "schema": 1,
+            # Who writes a version as the hook does minds the epoch as well.
+            "epoch": kept + 1 if meant else kept if epoch == "kept" else 1,
+            "active": active,
+            "draining": draining,
+            "leaseSeconds": max(self.longest_alive(), self.lease * (2 if longer else 1)),
+            "readSeconds": self.read_seconds,
+            "readLagSeconds": self.service.lag,
+        }
+        number = len(history.versions) + 1
+        if meant:
+            value["version"] = number + (meant == "another")
+        self.edits(json.dumps(value))
+
+    @rule(
+        first=st.sampled_from([None, BLUE, *GREENS[:2]]),
+        then=st.sampled_from([BLUE, *GREENS[:2]]),
+        after=st.sampled_from([0.02, 0.34, 1.21]),
+        patience=st.sampled_from([0.5, 1.21, 2.5]),
+    )
+    def somebody_changes_their_mind(
+        self, first: str | None, then: str, after: float, patience: float
+    ) -> None:
+        self.somebody_says_who_is_active(active=first, draining=None, epoch="kept", meant="", longer=False)
+        self.time_passes(after)
+        self.somebody_says_who_is_active(active=then, draining=None, epoch="kept", meant="", longer=False)
+        self.time_passes(patience)
+
+
+class Races(Deployments):
+    """Calls come twice, late and at the same time, stand still, and meet failures of AWS."""
 
     @rule(kind=st.sampled_from(["repair", "step"]), polls=st.sampled_from([1, 4]))
     def ecs_goes_on_where_nothing_is_to_move(self, kind: str, polls: int) -> None:
@@ -509,6 +513,10 @@ class HandOver(Exclusion):
     def aws_fails(self, operation: str, faults: list[str]) -> None:
         self.faults[operation] = faults
 
+
+class HandOver(Exclusion, Races):
+    """All of it together, with messages of all kinds, crashes, and parameters that are lost."""
+
     @rule(data=st.data())
     def a_worker_reads_again_at_once(self, data: st.DataObject) -> None:
         worker = picked(data, self.service.workers)
@@ -544,7 +552,9 @@ class HandOver(Exclusion):
             self.disturbs()
 
 
-Exclusion.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
-HandOver.TestCase.settings = settings(max_examples=200, stateful_step_count=50, deadline=None)
+Exclusion.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+Races.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+HandOver.TestCase.settings = settings(max_examples=100, stateful_step_count=50, deadline=None)
 TestExclusion = Exclusion.TestCase
+TestRaces = Races.TestCase
 TestHandOver = HandOver.TestCase
