@@ -51,7 +51,7 @@ format: setup
 build: setup
 	@$(RUN) sam build
 
-DECIDES := shared/*,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
+DECIDES := shared/*,hooks/canary_comparison/*,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
 
 # The floor that design.md sets: branches count, for all that hooks share and all that decides.
 coverage: setup

@@ -21,6 +21,8 @@ def client(service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
 @overload
 def client(service: Literal["ecs"]) -> "ECSClient": ...
 @overload
+def client(service: Literal["logs"]) -> "CloudWatchLogsClient": ...
+@overload
 def client(service: Literal["ssm"]) -> "SSMClient": ...
 @overload
 def client(service: Literal["sns"]) -> "SNSClient": ...
@@ -64,6 +66,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the stubs are not in the artifact, and typing's own constant costs an import there
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient

@@ -6,12 +6,18 @@ so that one decision has one time. The rehearsal moves this clock through a whol
 
 import time
 from datetime import UTC, datetime
+from time import sleep as _sleep  # by itself: the rehearsal replaces the module, and its time can't wait
 
 
 def now() -> datetime:
     """Return the present time in UTC."""
     # Through `time.time`, looked up at each call: the rehearsal replaces it inside the Lambda runtime.
     return datetime.fromtimestamp(time.time(), UTC)
+
+
+def sleep(seconds: float) -> None:
+    """Wait for what AWS does meanwhile: for seconds, not more. For minutes a hook says IN_PROGRESS."""
+    _sleep(seconds)
 
 
 def timestamp(moment: datetime) -> str:

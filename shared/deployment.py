@@ -6,13 +6,16 @@
         ├── green: Revision      the event's target
         └── blue: Revision|None  the weight map's other key, else the deployment's source
 
-        Revision ── images, target_groups, test_header, task_definition
+        Revision ── images, target_groups, load_balancers, test_header, access_logs, task_definition
 
 Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html and
 API_ServiceRevision.html.
 """
 
+import math
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -20,11 +23,33 @@ from typing import Any
 from shared.clients import client
 from shared.errors import Transient, translated
 from shared.lifecycle import LifecycleEvent, ServiceDeploymentArn, ServiceRevisionArn
-from shared.revision import Image, Revision, TestHeader
+from shared.revision import AccessLogs, Image, Revision, TestHeader
 
 # Service Connect routes this header to green when the service configures no rule of its own.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-blue-green.html
 DEFAULT_TEST_HEADER = "x-amzn-ecs-blue-green-test"
+
+# ECS names the rule of an application load balancer and the listener of a network load balancer; the ARNs of
+# both go on from the load balancer's own.
+# https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
+_LISTENER = re.compile(r":listener(?:-rule)?/((?:app|net)/[^/]+/[^/]+)/[^/]+")
+
+# Defaults of deploymentConfiguration: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/
+# API_CanaryConfiguration.html and API_LinearConfiguration.html
+DEFAULT_CANARY_PERCENT = 5.0
+DEFAULT_CANARY_BAKE_MINUTES = 10
+DEFAULT_STEP_PERCENT = 10.0
+DEFAULT_STEP_BAKE_MINUTES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """The steps in which a deployment moves production traffic."""
+
+    percents: tuple[float, ...]
+    """Green's share after each; the last is 100."""
+    bake_minutes: int
+    """How long ECS waits after each step but the last."""
 
 
 class Deployment:
@@ -55,6 +80,35 @@ class Deployment:
     def strategy(self) -> str:
         """``BLUE_GREEN``, ``CANARY``, ``LINEAR`` or ``ROLLING``."""
         return str(self._description.get("deploymentConfiguration", {}).get("strategy", "ROLLING"))
+
+    @property
+    def steps(self) -> Steps:
+        """How traffic moves; of a deployment that moves it all at once, nothing but that."""
+        configuration = self._description.get("deploymentConfiguration", {})
+        canary = configuration.get("canaryConfiguration") or {}
+        linear = configuration.get("linearConfiguration") or {}
+        match self.strategy:
+            case "CANARY":
+                percent, bake = canary.get("canaryPercent"), canary.get("canaryBakeTimeInMinutes")
+                first = float(DEFAULT_CANARY_PERCENT if percent is None else percent)
+                percents: tuple[float, ...] = (first, 100.0) if first < 100 else (100.0,)
+                return Steps(percents, DEFAULT_CANARY_BAKE_MINUTES if bake is None else int(bake))
+            case "LINEAR":
+                percent, bake = linear.get("stepPercent"), linear.get("stepBakeTimeInMinutes")
+                # 3 is the least that ECS takes; whatever stands there, the loop has an end.
+                step = max(float(DEFAULT_STEP_PERCENT if percent is None else percent), 0.1)
+                below = [round(step * number, 1) for number in range(1, math.ceil(100 / step))]
+                percents = (*(share for share in below if share < 100), 100.0)
+                return Steps(percents, DEFAULT_STEP_BAKE_MINUTES if bake is None else int(bake))
+        return Steps((100.0,), 0)
+
+    @property
+    def green_weight(self) -> float | None:
+        """Percent of production traffic that ECS has asked for on green so far; a snapshot."""
+        weight = (self._description.get("targetServiceRevision") or {}).get(
+            "requestedProductionTrafficWeight"
+        )
+        return None if weight is None else float(weight)
 
     @property
     def started_at(self) -> datetime:
@@ -146,7 +200,11 @@ def _arn_of(source: Mapping[str, Any]) -> ServiceRevisionArn:
 
 
 def _revision(described: Mapping[str, Any]) -> Revision:
-    balancers = described.get("resolvedConfiguration", {}).get("loadBalancers") or []
+    balancers = [
+        balancer
+        for balancer in described.get("resolvedConfiguration", {}).get("loadBalancers") or []
+        if "targetGroupArn" in balancer
+    ]
     return Revision(
         arn=ServiceRevisionArn.parse(described.get("serviceRevisionArn"), "serviceRevisionArn"),
         task_definition_arn=described.get("taskDefinition", ""),
@@ -154,11 +212,19 @@ def _revision(described: Mapping[str, Any]) -> Revision:
             Image(image.get("containerName", ""), image.get("image", ""), image.get("imageDigest"))
             for image in described.get("containerImages", [])
         ),
-        target_groups=tuple(
-            balancer["targetGroupArn"] for balancer in balancers if "targetGroupArn" in balancer
+        target_groups=tuple(balancer["targetGroupArn"] for balancer in balancers),
+        load_balancers=tuple(
+            _load_balancer(balancer.get("productionListenerRule")) for balancer in balancers
         ),
         test_header=_test_header(described.get("serviceConnectConfiguration") or {}),
+        access_logs=_access_logs(described.get("serviceConnectConfiguration") or {}),
     )
+
+
+def _load_balancer(listener_rule: str | None) -> str | None:
+    """Return ``app/NAME/ID`` of ``arn:...:listener-rule/app/NAME/ID/LISTENER/RULE``."""
+    found = _LISTENER.search(listener_rule or "")
+    return found and found[1]
 
 
 def _test_header(service_connect: Mapping[str, Any]) -> TestHeader | None:
@@ -170,3 +236,18 @@ def _test_header(service_connect: Mapping[str, Any]) -> TestHeader | None:
             if name := header.get("name"):
                 return TestHeader(name, header.get("value", {}).get("exact"))
     return TestHeader(DEFAULT_TEST_HEADER, None)
+
+
+def _access_logs(service_connect: Mapping[str, Any]) -> AccessLogs | None:
+    # Without a log configuration there are none, whatever their format would be.
+    log, wanted = service_connect.get("logConfiguration"), service_connect.get("accessLogConfiguration")
+    if not service_connect.get("enabled") or not log or not wanted:
+        return None
+    options = log.get("options") or {}
+    return AccessLogs(
+        driver=log.get("logDriver", ""),
+        log_group=options.get("awslogs-group", ""),
+        region=options.get("awslogs-region", ""),
+        stream_prefix=options.get("awslogs-stream-prefix", ""),
+        format=wanted.get("format", ""),
+    )

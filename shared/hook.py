@@ -21,7 +21,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -94,7 +94,11 @@ class Call[SettingsT: Settings, PolicyT: Settings]:
     policy: PolicyT
     state: Mapping[str, Any]
     """What the last ``Wait`` of this very deployment, stage and step left; empty when in doubt."""
+    earlier: Mapping[str, Any]
+    """What the last ``Wait`` of an earlier step of this deployment and stage left, should ECS carry it."""
     now: datetime
+    since: datetime
+    """When ECS first called for this stage and step, as far as is known."""
     deployment: Deployment
     environment: Mapping[str, str]
     evidence: Evidence = field(default_factory=Evidence)
@@ -215,7 +219,9 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             settings=resolved.settings,
             policy=resolved.policy,
             state=state.data,
+            earlier=state.earlier,
             now=state.now,
+            since=state.since,
             deployment=Deployment(event),
             environment=os.environ,
         )
@@ -423,16 +429,23 @@ class _State:
     """How many calls in a row AWS has failed."""
     troubled_since: datetime
     data: Mapping[str, Any]
+    earlier: Mapping[str, Any]
+    """``data`` of an earlier step."""
 
     @classmethod
     def read(cls, event: LifecycleEvent, now: datetime, *, rolling_back: bool) -> "_State":
         # A rollback call may be shown what a forward call of the same stage has left; it isn't its own.
         back = ("rollback",) if rolling_back else ()
-        of = "/".join((event.deployment.id, event.stage_name, event.step, *back))
-        fresh = cls(of, now, now, 0, now, {})
+        stage = f"{event.deployment.id}/{event.stage_name}"
+        of = "/".join((stage, event.step, *back))
+        fresh = cls(of, now, now, 0, now, {}, {})
         found = event.hook_details.get(STATE_KEY)
-        if not isinstance(found, Mapping) or found.get("version") != STATE_VERSION or found.get("of") != of:
+        if not isinstance(found, Mapping) or found.get("version") != STATE_VERSION:
             return fresh
+        if found.get("of") != of:
+            left, owner = found.get("data"), str(found.get("of")).split("/")
+            of_a_step = len(owner) == 3 and "/".join(owner[:2]) == stage and not back
+            return replace(fresh, earlier=left) if of_a_step and isinstance(left, Mapping) else fresh
         troubles, data = found.get("troubles"), found.get("data")
         try:
             since = clock.parse_timestamp(str(found.get("since")))
@@ -448,7 +461,7 @@ class _State:
             return fresh
         if not 0 <= troubles < 1_000_000 or since > now or troubled_since > now:
             return fresh
-        return cls(of, now, since, int(troubles), troubled_since, data)
+        return cls(of, now, since, int(troubles), troubled_since, data, {})
 
     def write(self, data: Mapping[str, Any]) -> dict[str, Any]:
         written = {

@@ -29,6 +29,20 @@ class TestHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class AccessLogs:
+    """Where a revision's Service Connect proxies log each request, and how."""
+
+    driver: str
+    """``awslogs``, ``awsfirelens``, ...; what follows is known for the first only, and else empty."""
+    log_group: str
+    region: str
+    stream_prefix: str
+    """Streams are called ``prefix/container/task id``; without a prefix they do not name the task."""
+    format: str
+    """``TEXT`` or ``JSON``."""
+
+
+@dataclass(frozen=True, slots=True)
 class Revision:
     """A service revision."""
 
@@ -39,3 +53,8 @@ class Revision:
     """ARNs from the *resolved* configuration: colours alternate, so the configured group says nothing."""
     test_header: TestHeader | None
     """``None`` without Service Connect."""
+    load_balancers: tuple[str | None, ...] = ()
+    """What stands in front of each target group, as CloudWatch's dimension ``LoadBalancer`` has it:
+    ``app/name/id`` or ``net/name/id``; ``None`` where ECS has resolved none."""
+    access_logs: AccessLogs | None = None
+    """``None`` without Service Connect, or where its proxies log no requests."""

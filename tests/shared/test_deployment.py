@@ -9,7 +9,7 @@ from rehearsal.model import RevisionSummary, Rollback, Status
 from shared.deployment import Deployment
 from shared.errors import Misconfigured, Transient
 from shared.lifecycle import LifecycleEvent, ServiceRevisionArn
-from shared.revision import Image, Revision
+from shared.revision import AccessLogs, Image, Revision
 from shared.revision import TestHeader as Header
 from tests.shared.checkout import (
     BLUE,
@@ -70,6 +70,7 @@ def test_green_and_blue_are_read_whole(cloud: Cloud) -> None:
         ),
         target_groups=(GROUP,),
         test_header=Header("x-try", "1.5"),
+        load_balancers=(None,),
     )
     assert of().blue == Revision(
         arn=BLUE,
@@ -81,6 +82,37 @@ def test_green_and_blue_are_read_whole(cloud: Cloud) -> None:
         target_groups=(),
         test_header=None,
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "load_balancer"),
+    [
+        (
+            "listener-rule/app/shop/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee",
+            "app/shop/50dc6c495c0c9188",
+        ),
+        ("listener/app/shop/50dc6c495c0c9188/f2f7dc8efc522ab2", "app/shop/50dc6c495c0c9188"),
+        ("listener/net/shop/50dc6c495c0c9188/f2f7dc8efc522ab2", "net/shop/50dc6c495c0c9188"),
+        ("listener/app/shop", None),
+        ("listener-rule/lattice/shop/50dc6c495c0c9188/f2f7dc8efc522ab2", None),
+        ("rule", None),
+        (None, None),
+    ],
+)
+def test_the_load_balancer_of_a_target_group_is_told_by_its_listener_rule(
+    cloud: Cloud, rule: str | None, load_balancer: str | None
+) -> None:
+    deploy(cloud)
+    prefix = "arn:aws:elasticloadbalancing:us-east-1:123456789012:"
+    balancer = {"targetGroupArn": GROUP} | ({"productionListenerRule": prefix + rule} if rule else {})
+    without_group = {
+        "productionListenerRule": f"{prefix}listener/app/other/50dc6c495c0c9188/f2f7dc8efc522ab2"
+    }
+    cloud.control_plane.revisions[str(GREEN)].resolved_load_balancers = [without_group, balancer]
+
+    green = of().green
+
+    assert (green.target_groups, green.load_balancers) == ((GROUP,), (load_balancer,))
 
 
 @pytest.mark.parametrize(
@@ -114,6 +146,55 @@ def test_the_test_header_is_the_service_s_own_or_service_connect_s(
     cloud.control_plane.revisions[str(GREEN)].service_connect = service_connect
 
     assert of().green.test_header == header
+
+
+OPTIONS = {
+    "awslogs-group": "/ecs/proxies",
+    "awslogs-region": "us-east-1",
+    "awslogs-stream-prefix": "checkout",
+}
+
+
+@pytest.mark.parametrize(
+    ("service_connect", "access_logs"),
+    [
+        (None, None),
+        ({"enabled": True}, None),
+        ({"enabled": True, "logConfiguration": {"logDriver": "awslogs", "options": OPTIONS}}, None),
+        ({"enabled": True, "accessLogConfiguration": {"format": "JSON"}}, None),
+        (
+            {
+                "enabled": False,
+                "logConfiguration": {"logDriver": "awslogs", "options": OPTIONS},
+                "accessLogConfiguration": {"format": "JSON"},
+            },
+            None,
+        ),
+        (
+            {
+                "enabled": True,
+                "logConfiguration": {"logDriver": "awslogs", "options": OPTIONS},
+                "accessLogConfiguration": {"format": "JSON", "includeQueryParameters": "DISABLED"},
+            },
+            AccessLogs("awslogs", "/ecs/proxies", "us-east-1", "checkout", "JSON"),
+        ),
+        (
+            {
+                "enabled": True,
+                "logConfiguration": {"logDriver": "awsfirelens"},
+                "accessLogConfiguration": {"format": "TEXT"},
+            },
+            AccessLogs("awsfirelens", "", "", "", "TEXT"),
+        ),
+    ],
+)
+def test_access_logs_are_where_the_service_connect_proxies_write_them(
+    cloud: Cloud, service_connect: Any, access_logs: AccessLogs | None
+) -> None:
+    deploy(cloud)
+    cloud.control_plane.revisions[str(GREEN)].service_connect = service_connect
+
+    assert of().green.access_logs == access_logs
 
 
 def test_an_image_without_digest_yet_has_none(cloud: Cloud) -> None:
