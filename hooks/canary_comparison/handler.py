@@ -1,0 +1,210 @@
+"""The canary hook: whether green is worse than blue on real traffic.
+
+::
+
+    what is there to compare ─▶ read the metrics ─▶ judge ─▶ decide ─▶ answer
+           (watch)               (cloudwatch,      (judge)  (decision)
+                                  access_logs)
+
+At PRODUCTION_TRAFFIC_SHIFT, or before the next shift at PRE_PRODUCTION_TRAFFIC_SHIFT. It changes nothing, so
+a rollback has nothing to restore.
+"""
+
+import fnmatch
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from hooks.canary_comparison import cloudwatch
+from hooks.canary_comparison.charts import charts
+from hooks.canary_comparison.decision import Rules, decide
+from hooks.canary_comparison.inputs import Inputs
+from hooks.canary_comparison.judge import Rule, Standards
+from hooks.canary_comparison.observation import Observation
+from hooks.canary_comparison.settings import (
+    AccessLogMetric,
+    CanaryPolicy,
+    CanarySettings,
+    Chosen,
+    CloudWatchMetric,
+    EmfMetric,
+    expanded,
+    lag_seconds,
+    tolerated_ratio,
+)
+from hooks.canary_comparison.watch import LOOK_AGAIN_SECONDS, Nothing, NotYet, Situation, Watch, plan
+from shared.clock import parse_timestamp
+from shared.errors import Misconfigured
+from shared.hook import Call, lifecycle_hook, logger
+from shared.lifecycle import Direction, Stage
+from shared.response import Proceed, Result, Wait
+from shared.revision import Revision
+
+CanaryCall = Call[CanarySettings, CanaryPolicy]
+
+
+def rules_of(settings: CanarySettings) -> Rules:
+    """Return the settings, as far as they decide."""
+    metrics = expanded(settings.metrics)
+    return Rules(
+        metrics=tuple(
+            Rule(
+                name=metric.name,
+                kind=metric.kind,
+                tolerated=tolerated_ratio(metric),
+                weight=metric.weight,
+                direction=metric.direction or "increase",
+                critical=metric.critical,
+                observe=metric.observe,
+                on_unknown=metric.on_unknown,
+                good_below=metric.good_below,
+            )
+            for metric in metrics
+        ),
+        standards=Standards(
+            false_alarm_rate=settings.false_alarm_rate,
+            miss_rate=settings.miss_rate,
+            unacceptable=settings.unacceptable_ratio,
+            warm_up=settings.warm_up_minutes,
+        ),
+        holds=settings.hold_minutes > 0,
+        minimum_minutes=min(settings.minimum_minutes, settings.hold_minutes or settings.minimum_minutes),
+        extend_minutes=settings.extend_minutes,
+        unknown_minutes=settings.unknown_minutes,
+        on_inconclusive=settings.on_inconclusive,
+        look_seconds=settings.look_seconds,
+        lag_seconds=max(map(lag_seconds, metrics)),
+        judge=settings.judge,
+        pass_score=settings.kayenta_pass_score,
+        marginal_score=settings.kayenta_marginal_score,
+    )
+
+
+def replay(inputs: Mapping[str, Any]) -> Result:
+    """Decide again what a record says was decided."""
+    read = Inputs.read(inputs)
+    return decide(read.observations, read.rules, read.watch, read.now).result
+
+
+@lifecycle_hook(
+    "canary_comparison",
+    stages={Stage.PRE_PRODUCTION_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT},
+    settings=CanarySettings,
+    policy=CanaryPolicy,
+    replay=replay,
+)
+def handler(call: CanaryCall) -> Result:
+    """Answer one call of ECS."""
+    metrics = expanded(call.settings.metrics)
+    _check(metrics, call.policy)
+    match _plan(call):
+        case Nothing(reason):
+            return Proceed(f"nothing to compare: {reason}")
+        case NotYet(reason):
+            return Wait(f"and look again: {reason}", LOOK_AGAIN_SECONDS)
+        case Watch() as watch:
+            return _judge(call, metrics, watch)
+
+
+def _plan(call: CanaryCall) -> Watch | Nothing | NotYet:
+    event, deployment, settings = call.event, call.deployment, call.settings
+    if event.direction is Direction.FIRST_DEPLOYMENT or deployment.is_first:
+        return Nothing("this is the first deployment of the service, without a blue")
+    weight = event.target_weight
+    if weight is None:
+        if deployment.strategy not in {"CANARY", "LINEAR"}:
+            return Nothing(f"with {deployment.strategy}, blue and green never share production traffic")
+        raise Misconfigured(
+            f"productionTrafficWeights is empty, so the step of this {deployment.strategy} deployment is not "
+            "known, and with it what to compare"
+        )
+    hold = timedelta(minutes=settings.hold_minutes)
+    return plan(
+        Situation(
+            stage=event.stage or Stage.PRODUCTION_TRAFFIC_SHIFT,
+            strategy=deployment.strategy,
+            percents=deployment.steps.percents,
+            bake=timedelta(minutes=deployment.steps.bake_minutes),
+            weight=weight,
+            served=deployment.green_weight,
+            started=deployment.started_at,
+            since=call.since,
+            now=call.now,
+            remembered=_remembered(call),
+        ),
+        hold,
+        least=min(hold, timedelta(minutes=settings.minimum_minutes)),
+    )
+
+
+def _remembered(call: CanaryCall) -> datetime | None:
+    """Return since when an earlier step had watched, or this one in an earlier call."""
+    for state in (call.state, call.earlier):
+        try:
+            return parse_timestamp(str(state["watchedSince"]))
+        except (KeyError, ValueError):
+            continue
+    return None
+
+
+def _judge(call: CanaryCall, metrics: Sequence[Chosen], watch: Watch) -> Result:
+    green, blue = call.deployment.green, call.deployment.blue
+    if blue is None:
+        raise Misconfigured("ECS names no revision that green could be compared with")
+    if watch.note:
+        logger.info(watch.note)
+    inputs = Inputs(
+        observations=_observe(call, metrics, green, blue, watch),
+        rules=rules_of(call.settings),
+        watch=watch,
+        now=call.now,
+    )
+    call.evidence.blue = str(blue.arn)
+    call.evidence.inputs = inputs.write()
+    decision = decide(inputs.observations, inputs.rules, watch, call.now)
+    for finding in decision.judgement.findings:
+        logger.info(finding.text, extra={"verdict": finding.verdict.value})
+    call.evidence.charts = charts(inputs.observations, decision.judgement.findings)
+    return decision.result
+
+
+def _observe(
+    call: CanaryCall, metrics: Sequence[Chosen], green: Revision, blue: Revision, watch: Watch
+) -> tuple[Observation, ...]:
+    found: dict[str, Observation] = {}
+    counted = [metric for metric in metrics if not isinstance(metric, AccessLogMetric)]
+    logged = [metric for metric in metrics if isinstance(metric, AccessLogMetric)]
+    if counted:
+        found |= cloudwatch.observe(counted, green, blue, watch.window, call.now)
+    if logged:
+        # Only whoever compares logs pays for loading what reads them.
+        from hooks.canary_comparison import access_logs  # noqa: PLC0415
+
+        found |= access_logs.observe(logged, call.event.service, green, blue, watch.window, call.now)
+    return tuple(found[metric.name] for metric in metrics)
+
+
+def _check(metrics: Sequence[Chosen], policy: CanaryPolicy) -> None:
+    """Hold the metrics against what the organisation allows."""
+    for metric in metrics:
+        tolerated = tolerated_ratio(metric)
+        if tolerated > policy.max_tolerated_ratio:
+            raise Misconfigured(
+                f"metrics: {metric.name!r} tolerates {tolerated:g} times as bad, the policy's "
+                f"maxToleratedRatio is {policy.max_tolerated_ratio:g}"
+            )
+        for namespace in _namespaces(metric):
+            if not any(fnmatch.fnmatchcase(namespace, pattern) for pattern in policy.allowed_namespaces):
+                raise Misconfigured(
+                    f"metrics: the namespace {namespace!r} of {metric.name!r} is not among the policy's "
+                    f"allowedNamespaces: {', '.join(policy.allowed_namespaces)}"
+                )
+
+
+def _namespaces(metric: Chosen) -> list[str]:
+    match metric:
+        case EmfMetric(namespace=namespace):
+            return [namespace]
+        case CloudWatchMetric(queries=queries):
+            return [query.metric_stat.metric.namespace for query in queries if query.metric_stat]
+    return []
