@@ -23,8 +23,9 @@ def schemas() -> Mapping[str, dict[str, Any]]:
         for kind, model in (("hook_details", hook.settings), ("policy", hook.policy)):
             schema = model.model_json_schema(by_alias=True)
             # pydantic's titles are the keys once more, misspelt.
-            for described in schema["properties"].values():
-                described.pop("title", None)
+            for model_schema in (schema, *schema.get("$defs", {}).values()):
+                for described in model_schema.get("properties", {}).values():
+                    described.pop("title", None)
             found[f"{name}.{kind}.json"] = {
                 "$schema": "https://json-schema.org/draft/2020-12/schema",
                 **schema,

@@ -291,6 +291,15 @@ class DeployedService:
             "enabled": True,
             "namespace": self.arn.cluster,
             "services": [{"portName": "http", "clientAliases": [alias]}],
+            "logConfiguration": {
+                "logDriver": "awslogs",
+                "options": {
+                    "awslogs-group": f"/ecs/{self.arn.cluster}/service-connect",
+                    "awslogs-region": self.arn.region,
+                    "awslogs-stream-prefix": self.arn.service,
+                },
+            },
+            "accessLogConfiguration": {"format": "JSON", "includeQueryParameters": "DISABLED"},
         }
 
 

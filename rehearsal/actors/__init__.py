@@ -61,4 +61,15 @@ def actor_of(entry: Mapping[str, Any]) -> Actor:
     return _KINDS[kind].model_validate(settings or {})
 
 
-from rehearsal.actors import alarm, approver, edit, operator, queue, repairer, sweeper, weather, workers  # noqa: E402, F401
+from rehearsal.actors import (  # noqa: E402, F401
+    alarm,
+    approver,
+    edit,
+    operator,
+    queue,
+    repairer,
+    sweeper,
+    traffic,
+    weather,
+    workers,
+)

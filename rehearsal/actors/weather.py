@@ -1,12 +1,14 @@
-"""Trouble at AWS: calls that fail or stay unanswered for a while, reads that lag, functions that die."""
+"""Trouble at AWS: calls that fail, go unanswered or fall short, reads that lag, functions that die."""
 
-from typing import Annotated, Literal
+import fnmatch
+from typing import Annotated, Literal, Self
 
 from botocore.exceptions import ReadTimeoutError
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rehearsal.actors import Actor, actor
-from rehearsal.aws.call import AwsError
+from rehearsal.aws.call import AwsError, Call
+from rehearsal.aws.cloudwatch import Shortfall, fall_short
 from rehearsal.aws.faults import Make
 from rehearsal.aws.ssm import ReadLag
 from rehearsal.durations import Duration
@@ -20,7 +22,13 @@ _MAKES: dict[str, Make] = {
     "denied": lambda *_: AwsError("AccessDeniedException", "You do not have access to this resource."),
     "unanswered": lambda call, _: ReadTimeoutError(endpoint_url=f"https://{call.service}"),
 }
+_METRIC_DATA = "cloudwatch:GetMetricData"
 _WORKERS = "*:assumed-role/consumer-task"
+_SHORT: dict[str, Literal["Complete", "PartialData", "InternalError"]] = {
+    "partial": "PartialData",
+    "internal-error": "InternalError",
+    "late": "Complete",
+}
 _WHOSE = {
     "hooks": HOOKS,
     "workers": f"{_WORKERS}/*",
@@ -36,28 +44,66 @@ ApiCall = Annotated[
 
 @actor("trouble")
 class Trouble(Actor):
-    """Makes an AWS call go wrong for everybody of a kind who makes it."""
+    """Makes an AWS call go wrong for everybody of a kind who makes it; metrics can also fall short.
+
+    With ``call: cloudwatch:GetMetricData`` there are three more ways, in which AWS answers 200: *partial*
+    (PartialData: half of each series is missing, and no token leads to it), *internal-error*
+    (InternalError: nothing of any series is there), and *late* (Complete, but without what was measured
+    in the last *lateBy*; GetMetricStatistics misses it too, where *call* names it as well).
+    """
 
     call: ApiCall
-    how: Literal["throttled", "failing", "denied", "unanswered"] = Field(
-        "throttled", description="unanswered: it takes effect, and the answer is lost"
+    how: Literal["throttled", "failing", "denied", "unanswered", "partial", "internal-error", "late"] = Field(
+        "throttled",
+        description="unanswered: it takes effect, and the answer is lost; partial, internal-error, late: "
+        "metrics that are incomplete",
     )
+    late_by: Duration = Field(300.0, gt=0, description="late: how old metrics are before they can be read")
     whose: Literal["hooks", "workers", "blue", "green", "everybody"] = Field(
         "hooks", description="who makes it; blue and green are the workers of one revision"
     )
     after: Duration = 0.0
     lasts: Duration = 3600.0
 
+    @model_validator(mode="after")
+    def _is_a_way_of_this_call(self) -> Self:
+        if self.how in _SHORT and not fnmatch.fnmatchcase(_METRIC_DATA.lower(), self.call.lower()):
+            raise ValueError(f"only {_METRIC_DATA} can be {self.how}, not {self.call}")
+        if "late_by" in self.model_fields_set and self.how != "late":
+            raise ValueError(f"lateBy belongs to late, not to {self.how}")
+        return self
+
     def run(self, world: World) -> Process:
         yield world.env.timeout(self.after)
         end = world.add_fault(
-            self.call, _MAKES[self.how], identity=_WHOSE[self.whose], after=self.how == "unanswered"
+            self.call, self._make(), identity=_WHOSE[self.whose], after=self.how == "unanswered"
         )
         suffix = "" if self.whose == "hooks" else f" for {self.whose}"
-        world.spoke("AWS", f"{self.call} is {self.how}{suffix}")
+        world.spoke("AWS", f"{self.call} {self._manner()}{suffix}")
         yield world.env.timeout(self.lasts)
         end()
         world.spoke("AWS", f"{self.call} works again{suffix}")
+
+    def _make(self) -> Make:
+        if self.how not in _SHORT:
+            return _MAKES[self.how]
+        status = _SHORT[self.how]
+        shortfall = Shortfall(status, self.late_by if self.how == "late" else 0.0)
+
+        def make(call: Call, _identity: str) -> None:
+            # It does not fail: it is answered, with less.
+            fall_short(call, shortfall)
+
+        return make
+
+    def _manner(self) -> str:
+        match self.how:
+            case "late":
+                return f"finds nothing of the last {self.late_by:g} s"
+            case "partial" | "internal-error":
+                return f"answers {_SHORT[self.how]}"
+            case _:
+                return f"is {self.how}"
 
 
 @actor("lag")

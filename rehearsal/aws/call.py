@@ -13,6 +13,7 @@ credential scope of its signature, so that the same code serves requests in proc
 import base64
 import dataclasses
 import functools
+import gzip
 import json
 import re
 from collections.abc import Mapping
@@ -102,6 +103,9 @@ class Call:
         payload = (
             body.encode() if isinstance(body, str) else body if isinstance(body, bytes | bytearray) else b""
         )
+        if _text(headers.get("Content-Encoding")) == "gzip":
+            # botocore packs what is large, such as many metrics in one PutMetricData.
+            payload = gzip.decompress(payload)
         if target := _text(headers.get("X-Amz-Target")):
             protocol, operation = "json", target.rpartition(".")[2]
         elif service == "s3":

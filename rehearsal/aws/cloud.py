@@ -43,6 +43,7 @@ from rehearsal.aws.ecs import EcsDeployments
 from rehearsal.aws.ecs_tasks import EcsTasks
 from rehearsal.aws.faults import Faults
 from rehearsal.aws.identities import Credentials, Identities
+from rehearsal.aws.logs import LogQueries
 from rehearsal.aws.sqs import Queues
 from rehearsal.aws.ssm import ParameterStore
 from rehearsal.model import ControlPlane
@@ -80,6 +81,8 @@ class Cloud:
         lock = threading.RLock()
         self.parameters = ParameterStore(self._identities)
         """Its lever: ``cloud.parameters.read_lag``."""
+        self.log_queries = LogQueries()
+        """Its levers: ``cloud.log_queries.runs_for_looks`` and ``.outcome``."""
         tasks, metrics, queues = EcsTasks(self._ecs), Metrics(), Queues(lock)
         self.door = Door(
             account,
@@ -88,6 +91,7 @@ class Cloud:
                 **{f"cloudwatch:{name}": metrics.answer for name in metrics.operations},
                 **{f"ecs:{name}": self._ecs.answer for name in self._ecs.operations},
                 **{f"ecs:{name}": tasks.answer for name in tasks.operations},
+                **{f"logs:{name}": self.log_queries.answer for name in self.log_queries.operations},
                 **{f"sqs:{name}": queues.answer for name in queues.operations},
                 **{f"ssm:{name}": self.parameters.answer for name in self.parameters.operations},
             },
@@ -164,6 +168,7 @@ class Cloud:
     def _clear(self) -> None:
         self.door.forget()
         self.parameters.read_lag = None
+        self.log_queries.reset()
         # As moto's own reset, but without building each backend anew only to drop it: a backend comes
         # back when it is first asked for.
         in_use: list[BackendDict[Any]] = BackendDict._instances  # type: ignore[misc]  # noqa: SLF001 - no other list

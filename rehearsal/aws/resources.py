@@ -171,10 +171,14 @@ def _cloudwatch(call: Call, parameters: JsonObject) -> Resources:
 
 
 def _logs(call: Call, parameters: JsonObject) -> Resources:
-    group, stream = parameters.get("logGroupName"), parameters.get("logStreamName")
-    if not group:
-        return ()
-    return (_arn(call, "logs", f"log-group:{group}" + (f":log-stream:{stream}" if stream else "")),)
+    # GetQueryResults and StopQuery name a query, which is no resource: AWS wants "*" for them.
+    groups = _names(parameters, "logGroupName", "logGroupNames", "logGroupIdentifiers")
+    # A policy names a log group with `:*` at its end, and what AWS holds against that has the place of a
+    # stream, empty or not.
+    tail = f":log-stream:{parameters.get('logStreamName') or ''}"
+    return tuple(
+        _arn(call, "logs", f"log-group:{group.rpartition(':log-group:')[2]}{tail}") for group in groups
+    )
 
 
 def _events(call: Call, parameters: JsonObject) -> Resources:

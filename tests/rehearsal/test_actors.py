@@ -1,13 +1,16 @@
 """Actors: who does what, and when."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
 from rehearsal.actors import actor_of, kinds
-from rehearsal.outcome import ActorSpoke, HookCalled, Outcome, PauseChanged
+from rehearsal.aws.identities import ALLOW_ALL
+from rehearsal.outcome import ActorSpoke, Happening, HookCalled, Outcome, PauseChanged
 from rehearsal.scenario import Scenario
+from rehearsal.timing import EPOCH
 from rehearsal.world import Rehearsal
 
 # The approval hook's stage is reached this long after the start.
@@ -294,6 +297,90 @@ def test_a_call_that_takes_effect_may_stay_unanswered(rehearsal: Rehearsal) -> N
     assert [(one["Name"].rpartition("/")[2], outcome.calls[0].answer) for one in written] == [
         (outcome.calls[0].deployment, "IN_PROGRESS")
     ]
+
+
+REQUESTS = {
+    "Id": "m",
+    "MetricStat": {
+        "Metric": {
+            "Namespace": "AWS/ApplicationELB",
+            "MetricName": "RequestCount",
+            "Dimensions": [
+                {"Name": "LoadBalancer", "Value": "app/shop/50dc6c495c0c9188"},
+                {"Name": "TargetGroup", "Value": "targetgroup/checkout-a/6d0ecf831eec9f09"},
+            ],
+        },
+        "Period": 60,
+        "Stat": "Sum",
+    },
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "whose", "begins", "there"),
+    [
+        ({"how": "partial"}, "", "answers PartialData", ("PartialData", -60, -31)),
+        ({"how": "internal-error"}, "", "answers InternalError", ("InternalError", None, None)),
+        ({"how": "late"}, "", "finds nothing of the last 300 s", ("Complete", -60, -3)),
+        ({"how": "late", "lateBy": "10m"}, "", "finds nothing of the last 600 s", ("Complete", -60, -8)),
+        (
+            {"how": "partial", "whose": "workers"},
+            " for workers",
+            "answers PartialData",
+            ("Complete", -60, 0),
+        ),
+    ],
+    ids=str,
+)
+def test_metrics_can_be_incomplete(
+    rehearsal: Rehearsal, how: dict[str, Any], whose: str, begins: str, there: tuple[Any, ...]
+) -> None:
+    seen: dict[str, tuple[Any, ...]] = {}
+
+    def look(happening: Happening) -> None:
+        if not isinstance(happening, ActorSpoke) or happening.actor != "AWS":
+            return
+        client = rehearsal.cloud.client(
+            "cloudwatch", role="CanaryFunctionRole", session="CanaryFunction", policies=[ALLOW_ALL]
+        )
+        (result,) = client.get_metric_data(
+            StartTime=EPOCH - timedelta(hours=2),
+            EndTime=EPOCH + timedelta(hours=2),
+            MetricDataQueries=[REQUESTS],
+            ScanBy="TimestampAscending",
+        )["MetricDataResults"]
+        minutes = [(time - EPOCH) // timedelta(minutes=1) for time in result["Timestamps"]] or [None]
+        seen[happening.text] = (result["StatusCode"], minutes[0], minutes[-1])
+
+    trouble = {"call": "cloudwatch:GetMetricData", "after": "2m10s", "lasts": "5m", **how}
+    actors = [{"traffic": {"requestsPerMinute": 100}}, {"trouble": trouble}]
+    hooks = [{**WAITS, "timeoutInMinutes": 30}]
+    expect = {"status": "ROLLBACK_SUCCESSFUL"}
+    rehearsal.run(
+        Scenario.model_validate({"name": "test", "actors": actors, "hooks": hooks, "expect": expect}),
+        saw=look,
+    )
+
+    assert seen == {
+        f"cloudwatch:GetMetricData {begins}{whose}": there,
+        f"cloudwatch:GetMetricData works again{whose}": ("Complete", -60, 5),
+    }
+
+
+@pytest.mark.parametrize(
+    ("trouble", "message"),
+    [
+        ({"call": "ssm:*", "how": "partial"}, "only cloudwatch:GetMetricData can be partial, not ssm:\\*"),
+        (
+            {"call": "cloudwatch:PutMetricData", "how": "late"},
+            "only cloudwatch:GetMetricData can be late, not cloudwatch:PutMetricData",
+        ),
+        ({"call": "cloudwatch:*", "lateBy": "2m"}, "lateBy belongs to late, not to throttled"),
+    ],
+)
+def test_a_trouble_that_the_call_can_not_have_is_refused(trouble: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        actor_of({"trouble": trouble})
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
