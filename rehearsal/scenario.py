@@ -63,6 +63,15 @@ TOUR = (
     "superseded-hand-over",
     "edited-by-hand",
     "split-weights",
+    "compared",
+    "worse",
+    "broken",
+    "slower",
+    "bad-hour",
+    "second-call",
+    "service-connect",
+    "quiet",
+    "no-metrics",
 )
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
@@ -262,6 +271,18 @@ def _check_actors(scenario: Scenario, document: Document) -> None:
         except ValueError as error:
             raise document.error(("actors", index), str(error)) from error
     _check_queues(scenario, document)
+    _check_traffic(scenario, document)
+
+
+def _check_traffic(scenario: Scenario, document: Document) -> None:
+    """Refuse traffic to a service that has none to share."""
+    from rehearsal.actors import actor_of  # noqa: PLC0415  # as above
+    from rehearsal.actors.traffic import Traffic  # noqa: PLC0415
+
+    for index, entry in enumerate(scenario.actors):
+        found = actor_of(entry)
+        if isinstance(found, Traffic) and (problem := found.problem(scenario)):
+            raise document.error(("actors", index, "traffic"), problem)
 
 
 def _check_queues(scenario: Scenario, document: Document) -> None:

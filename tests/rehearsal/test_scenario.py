@@ -25,6 +25,7 @@ ACTORS = [
     "repairer",
     "stop",
     "sweeper",
+    "traffic",
     "trouble",
     "workers",
 ]
@@ -179,9 +180,13 @@ MALFORMED = [
     (
         "actors:\n- trouble:\n    call: ssm:*\n    how: slow",
         (
-            "4: actors.0.trouble.how: input should be 'throttled', 'failing', 'denied' or 'unanswered', "
-            "got 'slow'"
+            "4: actors.0.trouble.how: input should be 'throttled', 'failing', 'denied', 'unanswered', "
+            "'partial', 'internal-error' or 'late', got 'slow'"
         ),
+    ),
+    (
+        "service: {exposure: headless}\nactors:\n- traffic:",
+        "3: actors.0.traffic: traffic does not reach a headless service",
     ),
     (
         "actors:\n- queue: {name: order}\n- workers: {queue: orders}",

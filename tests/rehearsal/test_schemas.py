@@ -25,6 +25,8 @@ def test_they_can_be_written_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("schema", "page"),
     [
+        ("canary_comparison.hook_details.json", "canary-comparison.md"),
+        ("canary_comparison.policy.json", "canary-comparison.md"),
         ("manual_approval.hook_details.json", "manual-approval.md"),
         ("manual_approval.policy.json", "manual-approval.md"),
         ("consumer_activation.hook_details.json", "consumer-activation.md"),
