@@ -6,6 +6,7 @@
     rehearse SCENARIO...             built-in ones by name, or YAML files
     rehearse list                    scenarios, actors and switches there are
     rehearse check TEMPLATE...       what ECS or CloudFormation would reject, or what would bite
+    rehearse import FILE             another system's canary configuration as settings of a hook
     rehearse replay RECORD...        compute a decision record's verdict again
     rehearse serve                   the rehearsal's AWS as an HTTP endpoint
     rehearse schema                  JSON Schemas of the hooks' settings
@@ -39,7 +40,14 @@ AS_EXPECTED, NOT_AS_EXPECTED, UNUSABLE = 0, 1, 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code (0 as expected, 1 not, 2 unusable input)."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    commands = {"list": _list, "check": _check, "replay": _replay, "serve": _serve, "schema": _schema}
+    commands = {
+        "list": _list,
+        "check": _check,
+        "import": _import,
+        "replay": _replay,
+        "serve": _serve,
+        "schema": _schema,
+    }
     try:
         if given and given[0] in commands:
             return commands[given[0]](given[1:])
@@ -60,7 +68,7 @@ def _rehearse(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse",
         description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop, without AWS.",
-        epilog="Other commands, each with --help: rehearse list | check | replay | serve | schema. "
+        epilog="Other commands, each with --help: rehearse list | check | import | replay | serve | schema. "
         "Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read.",
     )
     parser.add_argument(
@@ -303,6 +311,33 @@ def _check(given: Sequence[str]) -> int:
         json_output=options.json,
         strict=options.strict,
         stdout=sys.stdout,
+    )
+
+
+def _import(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rehearse import",
+        description="Print a Kayenta canary config or an Argo AnalysisTemplate as settings of the canary "
+        "comparison hook, and a note on each thing that does not carry over.",
+        epilog="Exit code 0: at least one metric is translated; 1: none is; 2: unreadable.",
+    )
+    parser.add_argument("file", metavar="FILE", help="JSON or YAML; of Argo, several templates in one file")
+    parser.add_argument(
+        "--arg", action="append", default=[], metavar="NAME=VALUE", help="a value of Argo's {{args.NAME}}"
+    )
+    parser.add_argument("--json", action="store_true", help="print settings and notes in one document")
+    parser.add_argument("--output", type=Path, metavar="FILE", help="write there what would be printed")
+    options = parser.parse_args(given)
+
+    from rehearsal.imports import run
+
+    return run(
+        options.file,
+        arguments=_pairs(options.arg),
+        json_output=options.json,
+        output=options.output,
+        stdout=sys.stdout,
+        stderr=sys.stderr,
     )
 
 
