@@ -7,6 +7,7 @@
     rehearse list                    scenarios, actors and switches there are
     rehearse check TEMPLATE...       what ECS or CloudFormation would reject, or what would bite
     rehearse import FILE             another system's canary configuration as settings of a hook
+    rehearse backtest                what the canary hook would have said of days that are past
     rehearse replay RECORD...        compute a decision record's verdict again
     rehearse serve                   the rehearsal's AWS as an HTTP endpoint
     rehearse schema                  JSON Schemas of the hooks' settings
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "list": _list,
         "check": _check,
         "import": _import,
+        "backtest": _backtest,
         "replay": _replay,
         "serve": _serve,
         "schema": _schema,
@@ -68,7 +70,8 @@ def _rehearse(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse",
         description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop, without AWS.",
-        epilog="Other commands, each with --help: rehearse list | check | import | replay | serve | schema. "
+        epilog="Other commands, each with --help: rehearse list | check | import | backtest | replay | "
+        "serve | schema. "
         "Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read.",
     )
     parser.add_argument(
@@ -336,6 +339,66 @@ def _import(given: Sequence[str]) -> int:
         arguments=_pairs(options.arg),
         json_output=options.json,
         output=options.output,
+        stdout=sys.stdout,
+        stderr=sys.stderr,
+    )
+
+
+BACKTEST_EXAMPLE = """\
+FILE.csv has a row for each minute of each metric, times in ISO 8601 with a zone:
+
+  run,time,metric,green_bad,green_total,blue_bad,blue_total,green,blue
+  monday,2026-03-02T12:00Z,errors,0,52,4,948,,
+  monday,2026-03-02T12:00Z,p99,,,,,212.5,208.1
+
+run names a deployment; leave the column out where there is only one. A metric that counts (errors,
+connectionErrors, slow) fills the first four values, a gauge the last two. Metrics are called as in the
+settings. An empty cell, or no row, is a minute that is not known, which is not zero.
+
+The settings are what hookDetails would be. {metrics: [{source: alb, measure: errors}]} compares errors
+alone; with no metrics named, all three of the preset alb are needed.
+
+  rehearse backtest --metrics examples/canary_backtest/week.csv \\
+                    --settings examples/canary_backtest/settings.yaml --html week.html
+
+Each run is judged as if its step had been held from its first minute to its last and looked at every
+minute, and is then looked back at. holdMinutes and mode say nothing here.
+
+Exit code 0: no run would have been refused; 1: one would; 2: something can't be read."""
+
+
+def _backtest(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rehearse backtest",
+        description="Say what the canary comparison hook would have said of deployments that are past.",
+        epilog=BACKTEST_EXAMPLE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--metrics", type=Path, required=True, metavar="FILE.csv", help="what was measured")
+    parser.add_argument(
+        "--settings", type=Path, required=True, metavar="FILE", help="hookDetails, as JSON or YAML"
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="the organisation's HOOK_POLICY, as JSON or YAML"
+    )
+    parser.add_argument(
+        "--judge",
+        choices=["sequential", "kayenta"],
+        help="judge by this one as well, and compare; the exit code is the settings' own judge's",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every verdict and finding as JSON")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="write a page with the charts of each run")
+    options = parser.parse_args(given)
+
+    from rehearsal.backtest import run
+
+    return run(
+        options.metrics,
+        options.settings,
+        policy=options.policy,
+        judge=options.judge,
+        json_file=options.json,
+        html_file=options.html,
         stdout=sys.stdout,
         stderr=sys.stderr,
     )

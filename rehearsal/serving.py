@@ -10,7 +10,7 @@ import json
 import signal
 import threading
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import FrameType
 
@@ -23,6 +23,7 @@ from rehearsal.document import Document, DocumentError
 from rehearsal.model import (
     ContainerImage,
     ControlPlane,
+    JsonObject,
     RevisionSummary,
     ServiceDeployment,
     ServiceRevision,
@@ -33,6 +34,9 @@ from rehearsal.scenario import Scenario, find
 from rehearsal.world import PERSON, Rehearsal
 from shared.errors import Misconfigured
 from shared.lifecycle import LifecycleEvent
+
+# An event does not say how long a canary's first step is to last: as long as where nothing is configured.
+CANARY_BAKE_MINUTES = 10
 
 
 def serve(scenario: str | None, events: Sequence[Path], host: str, port: int) -> int:
@@ -72,7 +76,9 @@ def know(plane: ControlPlane, event: object) -> None:
     """Have ECS in the middle of the deployment that an event is about, if it is about one.
 
     The event does not always say what blue is. One is made up then, unless a weight map without any says
-    that there is none.
+    that there is none. Nor does it say how traffic moves: weights that are split tell of a canary, whose two
+    revisions are then behind a load balancer. What one event has told, a later one of the same deployment
+    does not take back; how far the deployment is, the last one says.
     """
     try:
         call = LifecycleEvent.parse(event)
@@ -84,6 +90,8 @@ def know(plane: ControlPlane, event: object) -> None:
     if not call.production_weights and not call.test_weights:
         blue = {dataclasses.replace(target, id="1")}
     for number, arn in enumerate((*blue, target), start=41):
+        if str(arn) in plane.revisions:
+            continue
         plane.revisions[str(arn)] = ServiceRevision(
             arn=arn,
             created_at=now,
@@ -96,7 +104,7 @@ def know(plane: ControlPlane, event: object) -> None:
                 )
             ],
         )
-    plane.deployments[str(call.deployment)] = ServiceDeployment(
+    deployment = ServiceDeployment(
         arn=call.deployment,
         service=call.service,
         configuration={"strategy": "BLUE_GREEN"},
@@ -107,6 +115,40 @@ def know(plane: ControlPlane, event: object) -> None:
         status=Status.IN_PROGRESS,
         lifecycle_stage=call.stage_name,
     )
+    known = plane.deployments.get(str(call.deployment))
+    plane.deployments[str(call.deployment)] = deployment
+    _split(plane, deployment, call, known.configuration if known else {})
+
+
+def _split(
+    plane: ControlPlane, deployment: ServiceDeployment, call: LifecycleEvent, known: JsonObject
+) -> None:
+    """Make a canary of the deployment, if its weights are split or were *known* to be."""
+    share = call.production_weights.get(call.target, 0.0)
+    if 0 < share < 100:
+        canary = {"canaryPercent": share, "canaryBakeTimeInMinutes": CANARY_BAKE_MINUTES}
+        deployment.configuration = {"strategy": "CANARY", "canaryConfiguration": canary}
+    elif known.get("strategy") == "CANARY":
+        deployment.configuration = known
+    else:
+        return
+    # Time enough for the first step, before a call at a later one.
+    deployment.created_at = deployment.started_at = deployment.created_at - 2 * timedelta(
+        minutes=CANARY_BAKE_MINUTES
+    )
+    deployment.target.production_weight = share
+    prefix = f"arn:{call.service.partition}:elasticloadbalancing:{call.service.region}:{call.service.account}"
+    rule = f"app/{call.service.cluster}/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee"
+    groups = ("a/6d0ecf831eec9f09", *("b/73e2d6bc24d8a067",) * len(deployment.sources))
+    for summary, group in zip((deployment.target, *deployment.sources), groups, strict=True):
+        if summary is not deployment.target:
+            summary.production_weight = call.production_weights.get(summary.arn, 100.0 - share)
+        plane.revisions[str(summary.arn)].resolved_load_balancers = [
+            {
+                "targetGroupArn": f"{prefix}:targetgroup/{call.service.service}-{group}",
+                "productionListenerRule": f"{prefix}:listener-rule/{rule}",
+            }
+        ]
 
 
 def make_queue(cloud: Cloud, event: object) -> None:

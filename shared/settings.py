@@ -141,17 +141,19 @@ def _read[ModelT: BaseModel](model: type[ModelT], values: Any, source: str) -> M
 
 def problems(model: type[BaseModel], error: ValidationError) -> list[str]:
     """Describe what pydantic found, one sentence a key, with the nearest valid key for a wrong one."""
-    return [_problem(model, found) for found in error.errors(include_url=False, include_context=False)[:10]]
+    found = error.errors(include_url=False, include_context=False)
+    # A default that is made from another field is not made where that one is wrong.
+    return [_problem(model, one) for one in found if one["type"] != "default_factory_not_called"][:10]
 
 
 def _problem(model: type[BaseModel], found: Mapping[str, Any]) -> str:
     where = ".".join(str(part) for part in found["loc"])
-    if found["type"] == "extra_forbidden":
+    if found["type"] == "extra_forbidden" and len(found["loc"]) == 1:
         valid = sorted(info.alias or name for name, info in model.model_fields.items())
         near = difflib.get_close_matches(where, valid, n=1)
         hint = f", did you mean {near[0]!r}?" if near else f"; valid: {', '.join(valid)}"
         return f"unknown key {shown(where)}{hint}"
-    message = str(found["msg"])
+    message = "unknown key" if found["type"] == "extra_forbidden" else str(found["msg"])
     return (
         f"{where + ': ' if where else ''}{message[:1].lower()}{message[1:]}, got {shown(found.get('input'))}"
     )

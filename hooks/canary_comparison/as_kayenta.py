@@ -34,13 +34,10 @@ def judge_as_kayenta(
         text = f"the kayenta judge looks once, when the time is up ({pass_score:g} of 100 pass)"
         return Judgement(Verdict.INCONCLUSIVE, text, ())
     metrics = [_metric(observation, rule) for observation, rule in zip(observations, rules, strict=True)]
-    weights = [rule.weight for rule in rules if not rule.observe]
-    total = math.fsum(weights) or 1.0
+    counted = [rule for rule, metric in zip(rules, metrics, strict=True) if not metric.muted]
+    total = math.fsum(rule.weight for rule in counted)
     found = judge(
-        metrics,
-        pass_score,
-        marginal_score,
-        {rule.name: 100 * rule.weight / total for rule in rules if not rule.observe},
+        metrics, pass_score, marginal_score, {rule.name: 100 * rule.weight / total for rule in counted}
     )
     return Judgement(
         _VERDICTS[found.classification],
@@ -66,7 +63,8 @@ def _metric(observation: Observation, rule: Rule) -> KayentaMetric:
         direction=rule.direction,
         critical=rule.critical,
         must_have_data=rule.on_unknown != "ignore",
-        muted=rule.observe,
+        # To Kayenta, a critical metric without data speaks against green whatever else is said of it.
+        muted=rule.observe or (rule.on_unknown == "ignore" and not observation.minutes),
         groups=(rule.name,),
         allowed_increase=rule.tolerated if rule.direction == "increase" else None,
         allowed_decrease=1 / rule.tolerated if rule.direction == "decrease" else None,

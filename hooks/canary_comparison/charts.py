@@ -3,17 +3,23 @@
 from collections.abc import Sequence
 from typing import Any
 
-from hooks.canary_comparison.judge import Finding
+from hooks.canary_comparison.judge import Finding, Verdict
 from hooks.canary_comparison.observation import MINUTE, Observation, Reading, Split
+
+# A record is one line in a log. The numbers of every metric are among its inputs.
+MAX_METRICS = 10
 
 
 def charts(observations: Sequence[Observation], findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """Draw each metric minute by minute, and below it the evidence that green is worse."""
+    """Draw each metric minute by minute, and beside it the evidence that green is worse.
+
+    Of very many metrics those that are worse come before others.
+    """
     found = {finding.metric: finding for finding in findings}
+    worse = {name for name, finding in found.items() if finding.verdict is Verdict.WORSE}
+    known = [observation for observation in observations if observation.minutes]
     drawn = []
-    for observation in observations:
-        if not observation.minutes:
-            continue
+    for observation in sorted(known, key=lambda one: one.metric not in worse)[:MAX_METRICS]:
         drawn.append(_both(observation))
         finding = found.get(observation.metric)
         if finding is not None and finding.evidence:

@@ -53,7 +53,7 @@ class Decision:
 
 def decide(observations: Sequence[Observation], rules: Rules, watch: Watch, now: datetime) -> Decision:
     """Answer one call, from all that was observed in the window so far."""
-    closed = max((len(seen.minutes) + len(seen.missing) for seen in observations), default=0)
+    closed = _closed(observations, watch.window.start)
     complete = now - timedelta(seconds=rules.lag_seconds) >= watch.window.end
     looks_back = watch.phase is Phase.LOOK_BACK
     answers_at_once = watch.phase is Phase.HOLD and not rules.holds
@@ -61,7 +61,11 @@ def decide(observations: Sequence[Observation], rules: Rules, watch: Watch, now:
     judgement = _judged(
         observations, rules, is_final=answers_at_once or time_is_up, at_the_end=time_is_up and _ends(watch)
     )
-    result = _answer(judgement, rules, watch, now, closed=closed, time_is_up=time_is_up)
+    # What was good under little load says nothing yet of the load it has now.
+    at_this_step = _closed(observations, watch.step or watch.window.start)
+    result = _answer(
+        judgement, rules, watch, now, closed=closed, at_this_step=at_this_step, time_is_up=time_is_up
+    )
     if answers_at_once and not isinstance(result, Refuse):
         result = Proceed(f"holdMinutes is 0, so the next call judges; so far: {judgement.reason}")
     return Decision(result, judgement)
@@ -78,8 +82,26 @@ def _judged(
     return judge(observations, rules.metrics, rules.standards, at_the_end=at_the_end)
 
 
+def _closed(observations: Sequence[Observation], since: datetime) -> int:
+    """Return how many minutes are over, known or not."""
+    return max(
+        (
+            sum(minute.start >= since for minute in seen.minutes) + sum(at >= since for at in seen.missing)
+            for seen in observations
+        ),
+        default=0,
+    )
+
+
 def _answer(
-    judgement: Judgement, rules: Rules, watch: Watch, now: datetime, *, closed: int, time_is_up: bool
+    judgement: Judgement,
+    rules: Rules,
+    watch: Watch,
+    now: datetime,
+    *,
+    closed: int,
+    at_this_step: int,
+    time_is_up: bool,
 ) -> Result:
     # Once blue serves no more, nothing is gained by being early, and the last minutes are still to come.
     may_be_early = watch.phase is not Phase.LOOK_BACK
@@ -88,7 +110,7 @@ def _answer(
             return Refuse(f"green is worse: {judgement.reason}")
         case Verdict.UNKNOWN:
             return _not_known(judgement, rules, watch, now, closed=closed)
-        case Verdict.GOOD if time_is_up or (may_be_early and closed >= rules.minimum_minutes):
+        case Verdict.GOOD if time_is_up or (may_be_early and at_this_step >= rules.minimum_minutes):
             return Proceed(f"green is as good as blue: {judgement.reason}")
         case Verdict.INCONCLUSIVE if time_is_up:
             return _not_certain(judgement, rules, watch, now, closed=closed)

@@ -117,7 +117,6 @@ def weigh(
     against = []
     for number, split in enumerate(minutes):
         cold = number < warm_up
-        warm += not cold
         if number:
             begins = math.log(later * LATER_A_MINUTE)
             later *= 1 - LATER_A_MINUTE
@@ -126,6 +125,8 @@ def weigh(
             ]
         seen = _seen(split)
         if seen is not None:
+            # Silent minutes are no candidates for an accident: without data the evidence must not grow.
+            warm += not cold
             expected += seen.expected
             gains = [ratio.gain(seen) for ratio in ratios]
             gain = little_worse.gain(seen)
@@ -337,27 +338,35 @@ _MOST_MINUTES = 100_000
 def reach(minutes: Sequence[Split], tolerated: float, ratio: float, alpha: float) -> Reach:
     """Tell what could be told from so many events: the answer to "why is it not certain?".
 
-    For each bad event that green would have were it as good as blue, the evidence for *ratio* against the
-    tolerated one grows by ``r log(r / tolerated) - r + tolerated`` (a Poisson count's divergence).
+    As if all minutes were the average one, and green's bad events were blue's times a ratio.
     """
-    expected = sum(
-        split.blue_bad * split.green_total / split.blue_total for split in minutes if split.blue_total > 0
-    )
+    used = [split for split in minutes if split.green_total > 0 and split.blue_total > 0]
+    expected = sum(split.blue_bad * split.green_total / split.blue_total for split in used)
     if expected <= 0:
         return Reach(None, None)
+    average = Split(
+        used[0].start,
+        expected / len(used),
+        sum(split.green_total for split in used) / len(used),
+        sum(split.blue_bad for split in used) / len(used),
+        sum(split.blue_total for split in used) / len(used),
+    )
     needed = math.log(1 / alpha) + _MIXTURE_NATS
+    null, worse = _Ratio(tolerated), [_Ratio(tolerated * multiple) for multiple in WORSE]
 
     def nats(of: float) -> float:
-        return of * math.log(of / tolerated) - of + tolerated
+        """Return what one minute adds to the evidence if green is *of* times as bad."""
+        seen = _seen(average._replace(green_bad=average.green_bad * of))
+        return max(one.gain(seen) for one in worse) - null.gain(seen) if seen else 0.0
 
     low, high = tolerated, _LARGEST_RATIO
     for _ in range(40):
         middle = (low + high) / 2
-        low, high = (middle, high) if expected * nats(middle) < needed else (low, middle)
-    minutes_needed = needed / (expected * nats(ratio)) * len(minutes)
+        low, high = (middle, high) if len(used) * nats(middle) < needed else (low, middle)
+    minutes_needed = needed / max(nats(ratio), _TINY)
     return Reach(
         detectable=high if high < _LARGEST_RATIO * 0.999 else None,
-        more_minutes=max(math.ceil(minutes_needed) - len(minutes), 0)
+        more_minutes=max(math.ceil(minutes_needed) - len(used), 0)
         if minutes_needed <= _MOST_MINUTES
         else None,
     )

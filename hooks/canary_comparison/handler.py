@@ -10,28 +10,17 @@ At PRODUCTION_TRAFFIC_SHIFT, or before the next shift at PRE_PRODUCTION_TRAFFIC_
 a rollback has nothing to restore.
 """
 
-import fnmatch
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 from hooks.canary_comparison import cloudwatch
 from hooks.canary_comparison.charts import charts
-from hooks.canary_comparison.decision import Rules, decide
+from hooks.canary_comparison.decision import decide
 from hooks.canary_comparison.inputs import Inputs
-from hooks.canary_comparison.judge import Rule, Standards
 from hooks.canary_comparison.observation import Observation
-from hooks.canary_comparison.settings import (
-    AccessLogMetric,
-    CanaryPolicy,
-    CanarySettings,
-    Chosen,
-    CloudWatchMetric,
-    EmfMetric,
-    expanded,
-    lag_seconds,
-    tolerated_ratio,
-)
+from hooks.canary_comparison.rules import check_allowed, rules_of
+from hooks.canary_comparison.settings import AccessLogMetric, CanaryPolicy, CanarySettings, Chosen, expanded
 from hooks.canary_comparison.watch import LOOK_AGAIN_SECONDS, Nothing, NotYet, Situation, Watch, plan
 from shared.clock import parse_timestamp
 from shared.errors import Misconfigured
@@ -41,43 +30,6 @@ from shared.response import Proceed, Result, Wait
 from shared.revision import Revision
 
 CanaryCall = Call[CanarySettings, CanaryPolicy]
-
-
-def rules_of(settings: CanarySettings) -> Rules:
-    """Return the settings, as far as they decide."""
-    metrics = expanded(settings.metrics)
-    return Rules(
-        metrics=tuple(
-            Rule(
-                name=metric.name,
-                kind=metric.kind,
-                tolerated=tolerated_ratio(metric),
-                weight=metric.weight,
-                direction=metric.direction or "increase",
-                critical=metric.critical,
-                observe=metric.observe,
-                on_unknown=metric.on_unknown,
-                good_below=metric.good_below,
-            )
-            for metric in metrics
-        ),
-        standards=Standards(
-            false_alarm_rate=settings.false_alarm_rate,
-            miss_rate=settings.miss_rate,
-            unacceptable=settings.unacceptable_ratio,
-            warm_up=settings.warm_up_minutes,
-        ),
-        holds=settings.hold_minutes > 0,
-        minimum_minutes=min(settings.minimum_minutes, settings.hold_minutes or settings.minimum_minutes),
-        extend_minutes=settings.extend_minutes,
-        unknown_minutes=settings.unknown_minutes,
-        on_inconclusive=settings.on_inconclusive,
-        look_seconds=settings.look_seconds,
-        lag_seconds=max(map(lag_seconds, metrics)),
-        judge=settings.judge,
-        pass_score=settings.kayenta_pass_score,
-        marginal_score=settings.kayenta_marginal_score,
-    )
 
 
 def replay(inputs: Mapping[str, Any]) -> Result:
@@ -96,7 +48,7 @@ def replay(inputs: Mapping[str, Any]) -> Result:
 def handler(call: CanaryCall) -> Result:
     """Answer one call of ECS."""
     metrics = expanded(call.settings.metrics)
-    _check(metrics, call.policy)
+    check_allowed(metrics, call.policy)
     match _plan(call):
         case Nothing(reason):
             return Proceed(f"nothing to compare: {reason}")
@@ -182,29 +134,3 @@ def _observe(
 
         found |= access_logs.observe(logged, call.event.service, green, blue, watch.window, call.now)
     return tuple(found[metric.name] for metric in metrics)
-
-
-def _check(metrics: Sequence[Chosen], policy: CanaryPolicy) -> None:
-    """Hold the metrics against what the organisation allows."""
-    for metric in metrics:
-        tolerated = tolerated_ratio(metric)
-        if tolerated > policy.max_tolerated_ratio:
-            raise Misconfigured(
-                f"metrics: {metric.name!r} tolerates {tolerated:g} times as bad, the policy's "
-                f"maxToleratedRatio is {policy.max_tolerated_ratio:g}"
-            )
-        for namespace in _namespaces(metric):
-            if not any(fnmatch.fnmatchcase(namespace, pattern) for pattern in policy.allowed_namespaces):
-                raise Misconfigured(
-                    f"metrics: the namespace {namespace!r} of {metric.name!r} is not among the policy's "
-                    f"allowedNamespaces: {', '.join(policy.allowed_namespaces)}"
-                )
-
-
-def _namespaces(metric: Chosen) -> list[str]:
-    match metric:
-        case EmfMetric(namespace=namespace):
-            return [namespace]
-        case CloudWatchMetric(queries=queries):
-            return [query.metric_stat.metric.namespace for query in queries if query.metric_stat]
-    return []

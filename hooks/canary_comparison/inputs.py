@@ -43,6 +43,7 @@ class Inputs:
                 "start": self.watch.window.start.isoformat(),
                 "end": self.watch.window.end.isoformat(),
                 "note": self.watch.note,
+                "step": self.watch.step and self.watch.step.isoformat(),
             },
             "rules": asdict(self.rules),
             "firstMinute": first.isoformat(),
@@ -76,6 +77,7 @@ class Inputs:
                 phase=Phase(watch["phase"]),
                 window=Window(datetime.fromisoformat(watch["start"]), datetime.fromisoformat(watch["end"])),
                 note=watch["note"],
+                step=watch["step"] and datetime.fromisoformat(watch["step"]),
             ),
             now=datetime.fromisoformat(written["now"]),
         )

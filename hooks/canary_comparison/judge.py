@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
 from hooks.canary_comparison.evidence import Evidence, estimate, reach, weigh
 from hooks.canary_comparison.gauges import Direction, weigh_readings
@@ -158,47 +158,56 @@ def _found(
     observation: Observation, rule: Rule, standards: Standards, share: float, *, at_the_end: bool
 ) -> Finding:
     known, missing = len(observation.minutes), len(observation.missing)
-    if missing > known:
-        problem = f": {observation.problem}" if observation.problem else ""
-        text = f"{rule.name} is not known in {missing} of {known + missing} minutes{problem}"
-        return Finding(metric=rule.name, verdict=Verdict.UNKNOWN, text=text)
+    unknown = Finding(
+        metric=rule.name,
+        verdict=Verdict.UNKNOWN,
+        text=f"{rule.name} is not known in {missing} of {known + missing} minutes"
+        + (f": {observation.problem}" if observation.problem else ""),
+    )
     if not known:
         text = f"{rule.name}: no complete minute yet"
-        return Finding(metric=rule.name, verdict=Verdict.INCONCLUSIVE, text=text)
+        return unknown if missing else replace(unknown, verdict=Verdict.INCONCLUSIVE, text=text)
     alpha = standards.false_alarm_rate * share
     metric = _Counted(observation, rule) if rule.kind.is_counted else _Measured(observation, rule)
     evidence = metric.weigh(standards)
-    finding = replace(
-        metric.estimated(),
-        evidence=tuple(log / math.log(10) for log in evidence.against),
-        needed=-math.log10(alpha * SHARES["evidence"]),
-    )
+    finding = replace(metric.estimated(), **_shown(evidence, alpha))
+    # What is certain stays so, however much is missing besides.
     certain = _first(evidence, alpha)
     if certain is not None:
         since = observation.minutes[certain].start + MINUTE
-        return replace(
-            finding,
-            verdict=Verdict.WORSE,
-            certain_since=since,
-            text=f"{finding.text}, certain since {since:%H:%M}",
-        )
+        text = f"{finding.text}, certain since {since:%H:%M}"
+        return replace(finding, verdict=Verdict.WORSE, certain_since=since, text=text)
+    if missing > known:
+        return unknown
     if at_the_end and metric.ranks_say_worse(1 - 2 * alpha * SHARES["ranks"]):
         text = f"{finding.text}, certain by the ranks of {known} minutes"
         return replace(
             finding, verdict=Verdict.WORSE, certain_since=observation.minutes[-1].start + MINUTE, text=text
         )
     # What seems worse than tolerated is not called good for being less than unacceptable.
-    seems_good = finding.ratio is None or metric.is_tolerable(finding.ratio)
-    favour = max(evidence.in_favour if seems_good else 0.0, metric.negligible())
-    if favour >= -math.log(standards.miss_rate):
+    enough = -math.log(standards.miss_rate)
+    acceptable = evidence.in_favour >= enough
+    if metric.negligible() >= enough or (acceptable and metric.is_tolerable(finding.ratio)):
         return replace(finding, verdict=Verdict.GOOD)
     hint = (
         f"certainly below {_times(rule.tolerated * standards.unacceptable)}, and yet more than the "
         f"{_number(rule.tolerated)} that are tolerated"
-        if not seems_good and evidence.in_favour >= -math.log(standards.miss_rate)
+        if acceptable
         else metric.hint(standards, alpha * SHARES["evidence"])
     )
     return replace(finding, verdict=Verdict.INCONCLUSIVE, text=f"{finding.text}; {hint}")
+
+
+def _shown(evidence: Evidence, alpha: float) -> dict[str, Any]:
+    """Return the evidence for a picture; that of the gross lane is moved to where the same line decides."""
+    behind = math.log(SHARES["evidence"] / SHARES["gross"])
+    return {
+        "evidence": tuple(
+            (max(log, gross - behind) if gross else log) / math.log(10)
+            for log, gross in zip(evidence.against, evidence.gross, strict=True)
+        ),
+        "needed": -math.log10(alpha * SHARES["evidence"]),
+    }
 
 
 def _first(evidence: Evidence, alpha: float) -> int | None:
@@ -260,8 +269,8 @@ class _Counted:
         events = min(_median([m.green_bad for m in minutes]), _median([m.blue_bad for m in minutes]))
         return events >= RANKED_EVENTS and _ranked_above(green, blue, self._rule.tolerated, confidence)
 
-    def is_tolerable(self, ratio: float) -> bool:
-        return ratio <= self._rule.tolerated
+    def is_tolerable(self, ratio: float | None) -> bool:
+        return ratio is None or ratio <= self._rule.tolerated
 
     def negligible(self) -> float:
         """Return the log evidence that green's share of bad events is too small to matter.
@@ -326,7 +335,9 @@ class _Measured:
             green, blue = blue, green
         return _ranked_above(green, blue, self._rule.tolerated, confidence)
 
-    def is_tolerable(self, ratio: float) -> bool:
+    def is_tolerable(self, ratio: float | None) -> bool:
+        if ratio is None:
+            return True
         times = ratio if self._rule.direction == "increase" else 1 / max(ratio, sys.float_info.min)
         return times <= self._rule.tolerated
 

@@ -305,7 +305,12 @@ Entry = Annotated[
     | Annotated[AccessLogMetric, Tag("serviceConnectAccessLogs")]
     | Annotated[EmfMetric, Tag("emf")]
     | Annotated[CloudWatchMetric, Tag("cloudWatch")],
-    Discriminator(_kind_of_entry),
+    Discriminator(
+        _kind_of_entry,
+        custom_error_type="metric",
+        custom_error_message="a metric is the name of a preset, or an object whose source is alb, "
+        "serviceConnectAccessLogs, emf or cloudWatch",
+    ),
 ]
 
 # Errors are what a release breaks first, so they have most of the budget.
@@ -344,10 +349,19 @@ def lag_seconds(metric: Chosen) -> int:
 
 
 def both(policy: Sequence[Entry], service: Sequence[Entry]) -> tuple[Entry, ...]:
-    """Join the policy's metrics and the service's; of two with one name the policy's stands."""
-    names = {metric.name for metric in expanded(policy)}
+    """Join the policy's metrics and the service's; of two with one name the policy's stands.
+
+    The service's own never weigh more than the policy's together: whoever updates the service can't leave
+    these without a budget by adding many others.
+    """
+    demanded = expanded(policy)
+    names = {metric.name for metric in demanded}
     own = [metric for metric in expanded(service) if metric.name not in names]
-    return (*policy, *own)
+    most = sum(metric.weight for metric in demanded if not metric.observe)
+    weight = sum(metric.weight for metric in own if not metric.observe)
+    if weight <= most or not most:
+        return (*policy, *own)
+    return (*policy, *(metric.model_copy(update={"weight": metric.weight * most / weight}) for metric in own))
 
 
 def _stricter_word(one: str, other: str) -> str:
@@ -359,7 +373,6 @@ class CanarySettings(Settings):
 
     metrics: Annotated[tuple[Entry, ...], Stricter(both)] = Field(
         ("alb",),
-        min_length=1,
         max_length=MAX_METRICS,
         description="what to compare: presets by name (alb, serviceConnectAccessLogs), metrics of your own",
     )
@@ -426,6 +439,8 @@ class CanarySettings(Settings):
     @classmethod
     def _names_differ(cls, entries: tuple[Entry, ...]) -> tuple[Entry, ...]:
         names = [metric.name for metric in expanded(entries)]
+        if not names:
+            raise ValueError("there must be at least one")
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"two metrics are called {name!r}")

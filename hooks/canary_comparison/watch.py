@@ -69,6 +69,8 @@ class Watch:
     window: Window
     note: str = ""
     """How the window's start is known, where it is worked out."""
+    step: datetime | None = None
+    """When green got the share it has now; ``None`` for the window's start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,16 +105,19 @@ def plan(  # noqa: PLR0911  # one return a line of the picture above
         return Nothing("the only step moves all traffic, so blue and green never share it")
     if _close(situation.weight, 0):
         return Nothing("green has no production traffic yet")
-    served = situation.weight if situation.served is None else situation.served
+    # Before a shift the event itself says what green has; at one, only what it is to get.
+    at_the_shift = situation.stage is Stage.PRODUCTION_TRAFFIC_SHIFT
+    served = situation.served if at_the_shift and situation.served is not None else situation.weight
+    waits = served < situation.weight - WEIGHT_TOLERANCE_PERCENT
+    if waits and situation.now - situation.since < SNAPSHOT_LAG:
+        return NotYet("ECS has not said yet that this step's traffic has moved")
     if _close(served, 0):
-        if situation.now - situation.since < SNAPSHOT_LAG:
-            return NotYet("ECS has not said yet that green has production traffic")
         return Nothing(
             "ECS waits for this hook before it moves any traffic to green; the next call can compare"
         )
     done = sum(percent <= served + WEIGHT_TOLERANCE_PERCENT for percent in situation.percents)
-    has_just_moved = situation.stage is Stage.PRODUCTION_TRAFFIC_SHIFT and _close(served, situation.weight)
-    start, note = _start(situation, done - has_just_moved, min(hold, least))
+    has_just_moved = at_the_shift and _close(served, situation.weight)
+    start, note = _start(situation, done, min(hold, least), has_just_moved=has_just_moved)
     if _close(served, 100):
         return Watch(phase=Phase.LOOK_BACK, window=Window(start, situation.since), note=note)
     # Where the step's bake is over already, it was watched for that long.
@@ -122,21 +127,32 @@ def plan(  # noqa: PLR0911  # one return a line of the picture above
         phase=Phase.LAST_HOLD if is_last else Phase.HOLD,
         window=Window(start, situation.since + rest),
         note=note,
+        step=max(start, situation.since if has_just_moved else situation.since - situation.bake),
     )
 
 
-def _start(situation: Situation, steps_before: int, least: timedelta) -> tuple[datetime, str]:
-    """Return since when both have served for sure, and a note where that is not remembered."""
+def _start(
+    situation: Situation, done: int, least: timedelta, *, has_just_moved: bool
+) -> tuple[datetime, str]:
+    """Return since when both have served for sure, and a note where that is not remembered.
+
+    Parameters
+    ----------
+    done
+        How many steps green has made, the one it has just made included.
+    """
     oldest = max(situation.started, situation.since - LONGEST)
     remembered = situation.remembered
     if remembered is not None and oldest <= remembered <= situation.since:
         return remembered, ""
-    if steps_before <= 0:
+    # A step that is over took its bake, and this hook's own hold where it stands at the shift.
+    at_the_shift = situation.stage is Stage.PRODUCTION_TRAFFIC_SHIFT
+    over = max(situation.bake, least) if at_the_shift else situation.bake
+    # Of the step that green has now at most the bake is over: ECS moved just before this call, or will after.
+    served_for = (done - 1) * over + (timedelta(0) if has_just_moved else situation.bake)
+    if served_for <= timedelta(0):
         return situation.since, ""
-    each = situation.bake
-    if situation.stage is Stage.PRODUCTION_TRAFFIC_SHIFT:
-        each = max(each, least)
-    start = max(situation.since - steps_before * each, oldest)
+    start = max(situation.since - served_for, oldest)
     minutes = round((situation.since - start) / timedelta(minutes=1))
     return start, (
         f"what earlier steps remembered is not known here: by the deployment's configuration both have "

@@ -95,7 +95,7 @@ def page(outcomes: Sequence[Outcome]) -> str:
     by_need = sorted(range(len(outcomes)), key=lambda index: (outcomes[index].as_expected, index))
     in_detail = set(by_need[:MAX_IN_DETAIL])
     views = [_view(outcome, index, in_detail=index in in_detail) for index, outcome in enumerate(outcomes)]
-    return _TEMPLATES.get_template("page.html").render(
+    return TEMPLATES.get_template("page.html").render(
         views=views,
         held=sum(outcome.as_expected for outcome in outcomes),
         virtual=duration(sum(outcome.duration_seconds for outcome in outcomes)),
@@ -202,7 +202,7 @@ def _finalize(value: object) -> object:
     return showable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-_TEMPLATES = jinja2.Environment(
+TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
     autoescape=True,
     finalize=_finalize,

@@ -15,7 +15,7 @@ from rehearsal.runtime import Invocation
 from rehearsal.serving import make_queue
 from shared.lifecycle import LifecycleEvent
 
-from .conftest import Aws
+from .conftest import EVENTS, Aws, read_event
 
 Send = Callable[[], Invocation]
 """Sends the event to the function."""
@@ -86,7 +86,38 @@ def consumer_activation(name: str, event: object, aws: Aws, send: Send) -> None:
         )
 
 
+def canary_comparison(name: str, event: object, aws: Aws, send: Send) -> None:
+    """Have ECS know the earlier step, and the load balancer report what both revisions have served."""
+    if name == "look_back":
+        # That it is a canary, the event of its first step says.
+        for told in (read_event(EVENTS / "canary_comparison" / "first_call.json"), event):
+            aws.deploy(told)
+    call = LifecycleEvent.parse(event)
+    deployment = aws.cloud.control_plane.deployments[str(call.deployment)]
+    now = datetime.now(UTC).replace(second=0, microsecond=0)
+    failing = 50 if name == "worse" else 5
+    for summary, minutes, errors in (
+        (deployment.target, 20, failing),
+        *((source, 90, 5) for source in deployment.sources),
+    ):
+        revision = aws.cloud.control_plane.revisions[str(summary.arn)]
+        for balancer in revision.resolved_load_balancers or ():
+            dimensions = {
+                "LoadBalancer": "/".join(balancer["productionListenerRule"].split("/")[1:4]),
+                "TargetGroup": balancer["targetGroupArn"].rpartition(":")[2],
+            }
+            for minute in range(minutes):
+                values = {
+                    "RequestCount": (1000.0, "Count"),
+                    "HTTPCode_Target_5XX_Count": (float(errors), "Count"),
+                    "TargetResponseTime": (0.05, "Seconds"),
+                }
+                at = now - timedelta(minutes=minute)
+                aws.cloud.publish_metrics("AWS/ApplicationELB", dimensions, values, at)
+
+
 SITUATIONS: Mapping[str, Callable[[str, object, Aws, Send], None]] = {
     "manual_approval": manual_approval,
     "consumer_activation": consumer_activation,
+    "canary_comparison": canary_comparison,
 }

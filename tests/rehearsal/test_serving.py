@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import boto3
@@ -50,7 +51,7 @@ def serving(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
         process.stderr.close()
 
 
-def event(**weights: dict[str, int]) -> dict[str, Any]:
+def event(**weights: float) -> dict[str, Any]:
     return {
         "executionId": "f4fcae0f-9bec-41c6-ba87-0eaa0cef8af5",
         "lifecycleStage": "PRODUCTION_TRAFFIC_SHIFT" if weights else "POST_TEST_TRAFFIC_SHIFT",
@@ -118,6 +119,73 @@ def test_ecs_is_in_the_middle_of_the_deployment_of_a_sample_event(
     ]
     assert str(deployment.target.arn) == revision("2")
     assert set(plane.revisions) == {revision(one) for one in (*sources, "2")}
+
+
+def balancers(plane: ControlPlane) -> dict[str, Any]:
+    return {revision.arn.id: revision.resolved_load_balancers for revision in plane.revisions.values()}
+
+
+def test_split_weights_tell_of_a_canary_behind_a_load_balancer() -> None:
+    plane = ControlPlane()
+
+    know(plane, event(rev2=12.5, rev7=87.5))
+
+    (deployment,) = plane.deployments.values()
+    assert deployment.configuration == {
+        "strategy": "CANARY",
+        "canaryConfiguration": {"canaryPercent": 12.5, "canaryBakeTimeInMinutes": 10},
+    }
+    weights = {one.arn.id: one.production_weight for one in (*deployment.sources, deployment.target)}
+    assert weights == {"7": 87.5, "2": 12.5}
+    assert deployment.started_at == deployment.created_at <= datetime.now(UTC) - timedelta(minutes=20)
+    prefix = "arn:aws:elasticloadbalancing:us-east-1:123456789012"
+    rule = f"{prefix}:listener-rule/app/shop/50dc6c495c0c9188/f2f7dc8efc522ab2/9683b2d02a6cabee"
+    assert balancers(plane) == {
+        number: [
+            {
+                "targetGroupArn": f"{prefix}:targetgroup/checkout-{group}",
+                "productionListenerRule": rule,
+            }
+        ]
+        for number, group in (("2", "a/6d0ecf831eec9f09"), ("7", "b/73e2d6bc24d8a067"))
+    }
+
+
+@pytest.mark.parametrize("green", [100, 0], ids=["last step", "rollback"])
+def test_of_several_events_the_first_tells_of_the_canary_and_the_last_how_far_it_is(green: int) -> None:
+    plane, canary = ControlPlane(), ControlPlane()
+    know(canary, event(rev2=5, rev7=95))
+
+    know(plane, event(rev2=5, rev7=95))
+    know(plane, event(rev2=green, rev7=100 - green))
+
+    (deployment,), (first,) = plane.deployments.values(), canary.deployments.values()
+    assert deployment.configuration == first.configuration
+    assert deployment.target.production_weight == green
+    assert [source.production_weight for source in deployment.sources] == [100 - green]
+    assert balancers(plane) == balancers(canary)
+
+
+def test_an_event_of_another_deployment_takes_no_load_balancer_away() -> None:
+    plane = ControlPlane()
+    know(plane, event(rev2=5, rev7=95))
+    before = balancers(plane)
+
+    other = event(rev2=100, rev7=0)
+    know(plane, {**other, "resourceArn": DEPLOYMENT[:-1]})
+
+    assert len(plane.deployments) == 2
+    assert balancers(plane) == before
+
+
+def test_weights_that_are_not_split_tell_of_no_canary() -> None:
+    plane = ControlPlane()
+
+    know(plane, event(rev2=100, rev7=0))
+
+    (deployment,) = plane.deployments.values()
+    assert deployment.configuration == {"strategy": "BLUE_GREEN"}
+    assert balancers(plane) == {"2": None, "7": None}
 
 
 @pytest.mark.parametrize(

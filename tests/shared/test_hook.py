@@ -632,6 +632,80 @@ def test_foreign_and_garbled_state_is_as_good_as_none(noon: Any, forged: Any) ->
     assert reply["hookDetails"] == {"voices": 2, STATE_KEY: state()}
 
 
+def test_a_call_knows_when_the_first_of_its_step_came(noon: Any) -> None:
+    seen: list[datetime] = []
+
+    def decide(call: Call[Greeting, Greeting]) -> Result:
+        seen.append(call.since)
+        return Wait("for it", 30)
+
+    hook, details = greeting(decide), {}
+    for step in (split(5, 95), split(5, 95), split(100, 0)):
+        details = hook(event(PRODUCTION, production=step, details=details), Context())["hookDetails"]
+        noon.shift(timedelta(minutes=2))
+
+    assert seen == [START, START, START + timedelta(minutes=4)]
+
+
+LEFT = {"sung": 2}
+
+
+@pytest.mark.parametrize(
+    ("left", "production", "own", "earlier"),
+    [
+        (state(of=f"{DEPLOYMENT.id}/{PRODUCTION}/5", data=LEFT), split(5, 95), LEFT, {}),
+        (state(of=f"{DEPLOYMENT.id}/{PRODUCTION}/5", data=LEFT), split(100, 0), {}, LEFT),
+        (state(of=f"{DEPLOYMENT.id}/{PRODUCTION}/5", data=LEFT), split(0, 100), {}, {}),
+        (state(of=f"{DEPLOYMENT.id}/{PRODUCTION}/0/rollback", data=LEFT), split(100, 0), {}, {}),
+        (state(of=f"{DEPLOYMENT.id}/{PRE_PRODUCTION}/5", data=LEFT), split(100, 0), {}, {}),
+        (state(of=f"another-one/{PRODUCTION}/5", data=LEFT), split(100, 0), {}, {}),
+        (state(of=f"{DEPLOYMENT.id}/{PRODUCTION}", data=LEFT), split(100, 0), {}, {}),
+        (state(of=f"{DEPLOYMENT.id}/{PRODUCTION}/5", data=["sung"]), split(100, 0), {}, {}),
+        (state(of=f"{DEPLOYMENT.id}/{PRODUCTION}/5", data=LEFT, version=2), split(100, 0), {}, {}),
+    ],
+    ids=[
+        "this step's",
+        "an earlier step's",
+        "a rollback sees neither",
+        "a rollback's",
+        "another stage's",
+        "another deployment's",
+        "no step's",
+        "garbled",
+        "of another version",
+    ],
+)
+def test_what_an_earlier_step_left_is_told_apart_from_what_this_one_did(
+    noon: Any, left: Any, production: dict[str, float], own: Any, earlier: Any
+) -> None:
+    seen: list[tuple[Any, Any, datetime]] = []
+
+    def decide(call: Call[Greeting, Greeting]) -> Result:
+        seen.append((call.state, call.earlier, call.since))
+        return Proceed("heard")
+
+    noon.shift(timedelta(minutes=5))
+    payload = event(PRODUCTION, production=production, details={STATE_KEY: left})
+    assert greeting(decide, restore=decide)(payload, Context()) == SUCCEEDED
+    # When an earlier step began says nothing of when this one did.
+    assert seen == [(own, earlier, START if own else START + timedelta(minutes=5))]
+
+
+def test_what_an_earlier_step_left_is_there_for_one_call(noon: Any) -> None:
+    seen: list[tuple[Any, Any]] = []
+
+    def decide(call: Call[Greeting, Greeting]) -> Result:
+        seen.append((call.state, call.earlier))
+        return Wait("for it", 30, {"sung": len(seen)})
+
+    hook, details = greeting(decide), {}
+    for production in (split(5, 95), split(100, 0), split(100, 0)):
+        reply = hook(event(PRODUCTION, production=production, details=details), Context())
+        details = reply["hookDetails"]
+
+    assert seen == [({}, {}), ({}, {"sung": 1}), ({"sung": 2}, {})]
+
+
 def test_counts_that_came_back_as_floats_still_count(noon: Any) -> None:
     details = {STATE_KEY: state(troubles=3.0, data={"sung": 2.0})}
     reply = greeting(raising(Transient("throttled")))(event(details=details), Context())
