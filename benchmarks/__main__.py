@@ -8,6 +8,8 @@ MODULES = (
     "benchmarks.cold_start",
     "benchmarks.hand_over",
     "benchmarks.consumer_throughput",
+    "benchmarks.canary_speed",
+    "benchmarks.canary_statistics",
 )
 
 sys.exit(max([subprocess.run([sys.executable, "-m", module], check=False).returncode for module in MODULES]))

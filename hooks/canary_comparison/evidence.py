@@ -32,6 +32,7 @@ The constants were chosen by simulation; ``benchmarks/README.md`` has the tables
 """
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -105,8 +106,8 @@ def weigh(
     gross_share
         The share of green's requests that has to be bad for the lane that needs no statistics.
     """
-    ratios = [_Ratio(tolerated * multiple) for multiple in WORSE]
-    little_worse, too_bad = _Ratio(tolerated), _Ratio(unacceptable)
+    asked = (*(tolerated * multiple for multiple in WORSE), tolerated, unacceptable)
+    ratios = [(math.log(ratio), ratio - 1) for ratio in asked]
     worse = [likely + math.log(1 - LATER) for likely in _WORSE_LIKELY]
     later = LATER
     little = unacceptable_sum = 0.0
@@ -120,19 +121,16 @@ def weigh(
         if number:
             begins = math.log(later * LATER_A_MINUTE)
             later *= 1 - LATER_A_MINUTE
-            worse = [
-                _log_add(total, likely + begins) for total, likely in zip(worse, _WORSE_LIKELY, strict=True)
-            ]
+            worse = _log_added(worse, begins)
         seen = _seen(split)
         if seen is not None:
             # Silent minutes are no candidates for an accident: without data the evidence must not grow.
             warm += not cold
             expected += seen.expected
-            gains = [ratio.gain(seen) for ratio in ratios]
-            gain = little_worse.gain(seen)
+            *gains, gain, too_bad = _gains(ratios, seen)
             worse = _added(worse, gains)
             little += gain
-            unacceptable_sum += too_bad.gain(seen)
+            unacceptable_sum += too_bad
             any_worse = _log_sum(_added(gains, _WORSE_LIKELY))
             if cold:
                 cold_expected += seen.expected
@@ -195,6 +193,13 @@ class _Ratio:
     def gain(self, seen: _Seen) -> float:
         green_bad, bad, share, power, _ = seen
         return (green_bad * self._log - bad * math.log1p(share * self._excess)) * power
+
+
+def _gains(ratios: Sequence[tuple[float, float]], seen: _Seen) -> list[float]:
+    """Return the gain of each ratio, given by its logarithm and by how much it is above 1."""
+    green_bad, bad, share, power, _ = seen
+    log1p = math.log1p
+    return [(green_bad * log - bad * log1p(share * excess)) * power for log, excess in ratios]
 
 
 class _OnTop:
@@ -275,18 +280,19 @@ def estimate(minutes: Sequence[Split]) -> Estimate | None:
     to each, so that both have an estimate.
     """
     seen = [one for split in minutes if (one := _seen(split)) is not None]
-    green_bad = sum(one.green_bad for one in seen)
-    bad = sum(one.bad for one in seen)
+    green_bad = sum([one.green_bad for one in seen])
+    bad = sum([one.bad for one in seen])
     if not bad:
         return None
     half = 0.5 if min(green_bad, bad - green_bad) < 1 else 0.0
     log_ratio = _most_likely(seen, green_bad + half, half)
     information, scatter = half, 0.0
-    for one in seen:
-        theta = _theta(one.share, math.exp(log_ratio))
-        variance = one.bad * theta * (1 - theta)
+    ratio = math.exp(log_ratio)
+    for green_bad_here, bad_here, share, _, _ in seen:
+        theta = share * ratio / (share * ratio + 1 - share)
+        variance = bad_here * theta * (1 - theta)
         information += variance
-        scatter += (one.green_bad - one.bad * theta) ** 2 / max(variance, _TINY)
+        scatter += (green_bad_here - bad_here * theta) ** 2 / max(variance, _TINY)
     # With few events a minute the statistic says nothing about scatter; it may only widen.
     widened = max(1.0, scatter / max(len(seen) - 1, 1)) if information >= len(seen) else 1.0
     error = _NORMAL_95 * math.sqrt(widened / max(information, _TINY))
@@ -298,14 +304,20 @@ def _most_likely(seen: Sequence[_Seen], green_bad: float, half: float) -> float:
 
     Newton's method, with bounded steps: the expectation grows with the log ratio everywhere.
     """
-    log_ratio = 0.0
+    # Were the share always the same, this would be the answer.
+    expected = sum([one.expected for one in seen])
+    bad = sum([one.bad for one in seen])
+    share = min(max(expected / bad, _TINY), 1 - _TINY)
+    part = min(max((green_bad - half) / bad, 1e-3), 1 - 1e-3)
+    log_ratio = math.log(part / (1 - part)) - math.log(share / (1 - share))
     for _ in range(50):
         ratio = math.exp(log_ratio)
         expected = 2 * half * ratio / (1 + ratio)
         slope = expected / (1 + ratio)
-        for one in seen:
-            theta = _theta(one.share, ratio)
-            part = one.bad * theta
+        for _, bad_here, share_here, _, _ in seen:
+            odds = share_here * ratio
+            theta = odds / (odds + 1 - share_here)
+            part = bad_here * theta
             expected += part
             slope += part * (1 - theta)
         step = min(max((green_bad - expected) / max(slope, _TINY), -2.0), 2.0)
@@ -313,10 +325,6 @@ def _most_likely(seen: Sequence[_Seen], green_bad: float, half: float) -> float:
         if abs(step) < 1e-9:
             break
     return log_ratio
-
-
-def _theta(share: float, ratio: float) -> float:
-    return share * ratio / (share * ratio + 1 - share)
 
 
 @dataclass(frozen=True, slots=True)
@@ -330,7 +338,7 @@ class Reach:
 
 
 # What it costs, on average, not to have known the ratio before.
-_MIXTURE_NATS = 1.5
+_MIXTURE_NATS = 2.0
 _LARGEST_RATIO = 1000.0
 _MOST_MINUTES = 100_000
 
@@ -354,16 +362,18 @@ def reach(minutes: Sequence[Split], tolerated: float, ratio: float, alpha: float
     needed = math.log(1 / alpha) + _MIXTURE_NATS
     null, worse = _Ratio(tolerated), [_Ratio(tolerated * multiple) for multiple in WORSE]
 
-    def nats(of: float) -> float:
-        """Return what one minute adds to the evidence if green is *of* times as bad."""
+    def minutes_for(of: float) -> float:
+        """Return how many such minutes it takes if green is *of* times as bad."""
         seen = _seen(average._replace(green_bad=average.green_bad * of))
-        return max(one.gain(seen) for one in worse) - null.gain(seen) if seen else 0.0
+        nats = max(one.gain(seen) for one in worse) - null.gain(seen) if seen else 0.0
+        # One of them will be thought an accident.
+        return (needed + _log_sum((0.0, math.log(ACCIDENT) + nats))) / max(nats, _TINY)
 
     low, high = tolerated, _LARGEST_RATIO
-    for _ in range(40):
+    for _ in range(20):  # to a thousandth
         middle = (low + high) / 2
-        low, high = (middle, high) if len(used) * nats(middle) < needed else (low, middle)
-    minutes_needed = needed / max(nats(ratio), _TINY)
+        low, high = (middle, high) if minutes_for(middle) > len(used) else (low, middle)
+    minutes_needed = minutes_for(ratio)
     return Reach(
         detectable=high if high < _LARGEST_RATIO * 0.999 else None,
         more_minutes=max(math.ceil(minutes_needed) - len(used), 0)
@@ -373,18 +383,22 @@ def reach(minutes: Sequence[Split], tolerated: float, ratio: float, alpha: float
 
 
 def _added(one: Sequence[float], other: Sequence[float]) -> list[float]:
-    return [left + right for left, right in zip(one, other, strict=True)]
+    return list(map(operator.add, one, other))
 
 
-def _log_add(one: float, other: float) -> float:
-    """Return log(exp(one) + exp(other))."""
-    top, low = (one, other) if one > other else (other, one)
-    return top + math.log1p(math.exp(low - top))
+def _log_added(logs: Sequence[float], begins: float) -> list[float]:
+    """Return log(exp(log) + likely exp(begins)) for each ratio that is worse."""
+    exp, log1p = math.exp, math.log1p
+    return [
+        # The larger one outside, so that nothing grows too large to be written down.
+        log + log1p(exp(new - log)) if log > new else new + log1p(exp(log - new))
+        for log, new in zip(logs, [begins + likely for likely in _WORSE_LIKELY], strict=True)
+    ]
 
 
 def _log_sum(logs: Sequence[float]) -> float:
-    top = max(logs)
-    return top + math.log(sum([math.exp(log - top) for log in logs]))
+    top, exp = max(logs), math.exp
+    return top + math.log(sum([exp(log - top) for log in logs]))
 
 
 def _exp(log: float) -> float:

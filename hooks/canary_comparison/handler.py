@@ -53,7 +53,8 @@ def handler(call: CanaryCall) -> Result:
         case Nothing(reason):
             return Proceed(f"nothing to compare: {reason}")
         case NotYet(reason):
-            return Wait(f"and look again: {reason}", LOOK_AGAIN_SECONDS)
+            # What an earlier step remembered is there for one call; it must outlive this answer.
+            return Wait(f"and look again: {reason}", LOOK_AGAIN_SECONDS, state=call.state or call.earlier)
         case Watch() as watch:
             return _judge(call, metrics, watch)
 

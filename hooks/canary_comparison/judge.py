@@ -14,6 +14,7 @@ within each among the metrics by weight. A metric that only observes takes nothi
 import enum
 import math
 import sys
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,7 +23,7 @@ from typing import Any, Literal
 from hooks.canary_comparison.evidence import Evidence, estimate, reach, weigh
 from hooks.canary_comparison.gauges import Direction, weigh_readings
 from hooks.canary_comparison.observation import MINUTE, Kind, Observation, Reading, Split
-from hooks.canary_comparison.ranks import ratio_interval
+from hooks.canary_comparison.ranks import outermost_pair, ratio_interval, u_deviation
 
 
 class Verdict(enum.StrEnum):
@@ -200,11 +201,13 @@ def _found(
 
 def _shown(evidence: Evidence, alpha: float) -> dict[str, Any]:
     """Return the evidence for a picture; that of the gross lane is moved to where the same line decides."""
-    behind = math.log(SHARES["evidence"] / SHARES["gross"])
+    behind, decimal = math.log(SHARES["evidence"] / SHARES["gross"]), 1 / math.log(10)
     return {
         "evidence": tuple(
-            (max(log, gross - behind) if gross else log) / math.log(10)
-            for log, gross in zip(evidence.against, evidence.gross, strict=True)
+            [
+                (max(log, gross - behind) if gross else log) * decimal
+                for log, gross in zip(evidence.against, evidence.gross, strict=True)
+            ]
         ),
         "needed": -math.log10(alpha * SHARES["evidence"]),
     }
@@ -352,10 +355,15 @@ class _Measured:
 
 
 def _ranked_above(green: Sequence[float], blue: Sequence[float], tolerated: float, confidence: float) -> bool:
-    if len(green) < RANKED_MINUTES:
+    """Tell whether the lower bound of ``ranks.ratio_interval`` is above what is tolerated.
+
+    It is where few enough of all pairs are not. To count them takes a fiftieth of what the bound takes.
+    """
+    if len(green) < RANKED_MINUTES or min(*green, *blue) < 0:
         return False
-    found = ratio_interval(green, blue, confidence)
-    return found is not None and found.low > tolerated
+    place = outermost_pair(len(green), len(blue), u_deviation(len(green), len(blue)), confidence)
+    ordered = sorted(green)
+    return place >= 0 and sum(bisect_right(ordered, tolerated * value) for value in blue) <= place
 
 
 def _swapped(minute: Split) -> Split:

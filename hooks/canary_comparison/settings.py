@@ -100,7 +100,7 @@ class _Metric(_Part):
 
 
 def _measured(known: dict[str, Any]) -> str:
-    return str(known.get("measure", ""))
+    return str(known.get("measure", "unnamed"))
 
 
 class AlbMetric(_Metric):
@@ -359,7 +359,7 @@ def both(policy: Sequence[Entry], service: Sequence[Entry]) -> tuple[Entry, ...]
     own = [metric for metric in expanded(service) if metric.name not in names]
     most = sum(metric.weight for metric in demanded if not metric.observe)
     weight = sum(metric.weight for metric in own if not metric.observe)
-    if weight <= most or not most:
+    if weight <= most:
         return (*policy, *own)
     return (*policy, *(metric.model_copy(update={"weight": metric.weight * most / weight}) for metric in own))
 

@@ -4,7 +4,8 @@ from typing import Annotated, Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
 
 from shared.errors import Misconfigured
 from shared.response import STATE_KEY
@@ -154,6 +155,72 @@ def test_what_is_wrong_is_named_with_source_key_and_value(details: dict[str, Any
     assert said == (text or said)
     assert "\n" not in said
     assert all(key in said for key in details)
+
+
+def _said_in(known: dict[str, Any]) -> str:
+    return f"hello in {known['language']}"
+
+
+class Line(BaseModel):
+    """A part of a setting, in which one default is made from another field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, validate_default=True)
+
+    language: str = Field("en", pattern="^[a-z]{2}$")
+    said_by: tuple[str, ...] = ()
+    text: str = Field(default_factory=_said_in)
+
+
+class Song(Settings):
+    """A hook's settings with a part that has keys of its own."""
+
+    voices: int = 1
+    lines: tuple[Line, ...] = ()
+    refrain: Line = Line()
+
+
+@pytest.mark.parametrize(
+    ("details", "text"),
+    [
+        # The keys of the settings are no hint for one of a part, however near they are.
+        ({"lines": [{"voices": 2}]}, "lines.0.voices: unknown key, got 2"),
+        ({"lines": [{}, {"langauge": "de"}]}, "lines.1.langauge: unknown key, got 'de'"),
+        ({"refrain": {"said_by": ["a", "b"]}}, "refrain.said_by: unknown key, got an array of 2"),
+        # Beside one of the settings' own, which keeps its hint.
+        (
+            {"refrain": {"voice": {"a": 1}}, "voice": 2},
+            "refrain.voice: unknown key, got an object of 1; unknown key 'voice', did you mean 'voices'?",
+        ),
+        # What is made from a field that is wrong is not made, and not worth a word.
+        (
+            {"lines": [{"language": "German"}]},
+            "lines.0.language: string should match pattern '^[a-z]{2}$', got 'German'",
+        ),
+        (
+            {"lines": [{"language": "German", "text": 5}]},
+            "lines.0.language: string should match pattern '^[a-z]{2}$', got 'German'; "
+            "lines.0.text: input should be a valid string, got 5",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_part_is_named_with_its_place(details: dict[str, Any], text: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        resolve(Song, Song, details, {})
+    assert str(caught.value) == f"hookDetails: {text}"
+    with pytest.raises(Misconfigured) as caught:
+        resolve(Song, Song, {}, {POLICY_VARIABLE: json.dumps(details)})
+    assert str(caught.value) == f"HOOK_POLICY: {text}"
+
+
+def test_ten_mistakes_are_told_whatever_was_left_out_between_them() -> None:
+    wrong = [{"language": f"German {number}"} for number in range(20)]
+
+    with pytest.raises(Misconfigured) as caught:
+        resolve(Song, Song, {"lines": wrong}, {})
+    assert str(caught.value) == "hookDetails: " + "; ".join(
+        f"lines.{number}.language: string should match pattern '^[a-z]{{2}}$', got 'German {number}'"
+        for number in range(10)
+    )
 
 
 def test_python_names_are_no_keys() -> None:
