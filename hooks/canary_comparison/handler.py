@@ -125,13 +125,14 @@ def _observe(
     call: CanaryCall, metrics: Sequence[Chosen], green: Revision, blue: Revision, watch: Watch
 ) -> tuple[Observation, ...]:
     found: dict[str, Observation] = {}
+    seen = watch.seen(call.now)
     counted = [metric for metric in metrics if not isinstance(metric, AccessLogMetric)]
     logged = [metric for metric in metrics if isinstance(metric, AccessLogMetric)]
     if counted:
-        found |= cloudwatch.observe(counted, green, blue, watch.window, call.now)
+        found |= cloudwatch.observe(counted, green, blue, seen, call.now)
     if logged:
         # Only whoever compares logs pays for loading what reads them.
         from hooks.canary_comparison import access_logs  # noqa: PLC0415
 
-        found |= access_logs.observe(logged, call.event.service, green, blue, watch.window, call.now)
+        found |= access_logs.observe(logged, call.event.service, green, blue, seen, call.now)
     return tuple(found[metric.name] for metric in metrics)

@@ -72,6 +72,12 @@ class Watch:
     step: datetime | None = None
     """When green got the share it has now; ``None`` for the window's start."""
 
+    def seen(self, now: datetime) -> Window:
+        """Return the time that counts: both serve while a step is held, also beyond the hold's end."""
+        if self.phase is Phase.LOOK_BACK:
+            return self.window
+        return Window(self.window.start, max(self.window.end, now))
+
 
 @dataclass(frozen=True, slots=True)
 class Nothing:

@@ -288,7 +288,34 @@ def test_where_ecs_shifts_only_after_the_hook_the_first_step_is_not_held(shop: S
     assert shop.reason.startswith("nothing to compare: ECS waits for this hook")
 
 
+def test_an_extended_step_is_watched_for_as_long_as_it_is_held(shop: Shop) -> None:
+    shop.serve(BLUE, range(60), 900, errors=1)
+    shop.serve(GREEN, range(60), 20)
+    errors = {"source": "alb", "measure": "errors"}
+    details = {"metrics": [errors], "holdMinutes": 10, "onInconclusive": "extend", "extendMinutes": 20}
+
+    assert shop.walk(details=details)[-1] == REFUSES
+    assert shop.reason.startswith("nothing is certain after 20 more minutes, and onInconclusive is extend: ")
+    (observed,) = shop.record["inputs"]["observations"]
+    assert [minute for minute, *_ in observed["minutes"]] == list(range(30))
+
+
 # From step to step
+
+
+def test_what_is_remembered_outlives_a_call_that_ecs_makes_too_early(shop: Shop) -> None:
+    shop.traffic()
+    held = shop.walk()
+    shop.let_pass(minutes=10)
+
+    # The snapshot still says 10 %.
+    early = shop.call(FINAL, details=held[-2]["hookDetails"])
+    assert (early["hookStatus"], early["callBackDelay"]) == ("IN_PROGRESS", 30)
+    shop.shifted(100)
+    shop.let_pass(seconds=30)
+    assert shop.walk(FINAL, details=early["hookDetails"])[-1] == PROCEEDS
+    watch = shop.record["inputs"]["watch"]
+    assert (watch["phase"], watch["start"], watch["note"]) == ("look back", START.isoformat(), "")
 
 
 def test_what_an_earlier_step_remembered_is_used_where_ecs_carries_it(shop: Shop) -> None:

@@ -450,3 +450,23 @@ def test_a_share_is_never_older_than_what_is_watched() -> None:
     situation = replace(CANARY, stage=BEFORE, remembered=SINCE - MINUTE)
 
     assert plan(situation, HOLD, LEAST) == watched(Phase.LAST_HOLD, MINUTE, HOLD - BAKE, step=MINUTE)
+
+
+# ------------------------------------------------------------------------------------ what counts
+
+
+@pytest.mark.parametrize(
+    ("phase", "now", "end"),
+    [
+        (Phase.HOLD, SINCE, SINCE + HOLD),
+        (Phase.HOLD, SINCE + 2 * HOLD, SINCE + 2 * HOLD),
+        (Phase.LAST_HOLD, SINCE + 2 * HOLD, SINCE + 2 * HOLD),
+        (Phase.LOOK_BACK, SINCE + 2 * HOLD, SINCE + HOLD),
+    ],
+)
+def test_what_is_seen_after_the_hold_s_end_counts_while_both_serve(
+    phase: Phase, now: datetime, end: datetime
+) -> None:
+    watch = Watch(phase=phase, window=Window(SINCE, SINCE + HOLD))
+
+    assert watch.seen(now) == Window(SINCE, end)
