@@ -21,7 +21,15 @@ from hooks.canary_comparison.inputs import Inputs
 from hooks.canary_comparison.observation import Observation
 from hooks.canary_comparison.rules import check_allowed, rules_of
 from hooks.canary_comparison.settings import AccessLogMetric, CanaryPolicy, CanarySettings, Chosen, expanded
-from hooks.canary_comparison.watch import LOOK_AGAIN_SECONDS, Nothing, NotYet, Situation, Watch, plan
+from hooks.canary_comparison.watch import (
+    LOOK_AGAIN_SECONDS,
+    SHARING,
+    Nothing,
+    NotYet,
+    Situation,
+    Watch,
+    plan,
+)
 from shared.clock import parse_timestamp
 from shared.errors import Misconfigured
 from shared.hook import Call, lifecycle_hook, logger
@@ -64,29 +72,26 @@ def _plan(call: CanaryCall) -> Watch | Nothing | NotYet:
     if event.direction is Direction.FIRST_DEPLOYMENT or deployment.is_first:
         return Nothing("this is the first deployment of the service, without a blue")
     weight = event.target_weight
-    if weight is None:
-        if deployment.strategy not in {"CANARY", "LINEAR"}:
-            return Nothing(f"with {deployment.strategy}, blue and green never share production traffic")
+    if weight is None and deployment.strategy in SHARING:
         raise Misconfigured(
             f"productionTrafficWeights is empty, so the step of this {deployment.strategy} deployment is not "
             "known, and with it what to compare"
         )
-    hold = timedelta(minutes=settings.hold_minutes)
     return plan(
         Situation(
             stage=event.stage or Stage.PRODUCTION_TRAFFIC_SHIFT,
             strategy=deployment.strategy,
             percents=deployment.steps.percents,
             bake=timedelta(minutes=deployment.steps.bake_minutes),
-            weight=weight,
+            weight=weight or 0.0,
             served=deployment.green_weight,
             started=deployment.started_at,
             since=call.since,
             now=call.now,
             remembered=_remembered(call),
         ),
-        hold,
-        least=min(hold, timedelta(minutes=settings.minimum_minutes)),
+        hold=timedelta(minutes=settings.hold_minutes),
+        least=timedelta(minutes=settings.minimum_minutes),
     )
 
 

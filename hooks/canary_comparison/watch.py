@@ -18,6 +18,9 @@ from datetime import datetime, timedelta
 from hooks.canary_comparison.window import Window
 from shared.lifecycle import WEIGHT_TOLERANCE_PERCENT, Stage
 
+# The strategies with which both revisions serve for a while.
+SHARING = frozenset({"CANARY", "LINEAR"})
+
 # What DescribeServiceDeployments says of weights is a snapshot. Should it lag behind a shift, it is given
 # this long; should ECS shift only after the hook, this is what the first step takes longer.
 SNAPSHOT_LAG = timedelta(minutes=2)
@@ -105,7 +108,7 @@ def plan(  # noqa: PLR0911  # one return a line of the picture above
     least
         How long a step is watched at least, where it is.
     """
-    if situation.strategy not in {"CANARY", "LINEAR"}:
+    if situation.strategy not in SHARING:
         return Nothing(f"with {situation.strategy}, blue and green never share production traffic")
     if len(situation.percents) < 2:
         return Nothing("the only step moves all traffic, so blue and green never share it")
