@@ -152,9 +152,16 @@ class NamedResource:
     def name(self) -> str:
         """The name it would have."""
         own = as_text(self.given(NAME_PROPERTIES[self.type])) if self.type in NAME_PROPERTIES else None
-        name = own or f"{self.place.stack_name}-{self.logical_id}"
+        name = own or f"{self.place.stack_name}-{self.logical_id}{self._ending}"
         # Bucket names are lower case; CloudFormation lowers what it makes up.
         return (name if own or self.type != "AWS::S3::Bucket" else name.lower())[:MAX_NAME]
+
+    @property
+    def _ending(self) -> str:
+        """What a name that CloudFormation makes up must end with."""
+        # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queue-message-identifiers.html
+        is_fifo = self.type == "AWS::SQS::Queue" and as_text(self.given("FifoQueue")) == "true"
+        return ".fifo" if is_fifo else ""
 
     @property
     def arn(self) -> str:

@@ -21,7 +21,11 @@ def client(service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
 @overload
 def client(service: Literal["ecs"]) -> "ECSClient": ...
 @overload
+def client(service: Literal["elbv2"]) -> "ElasticLoadBalancingv2Client": ...
+@overload
 def client(service: Literal["logs"]) -> "CloudWatchLogsClient": ...
+@overload
+def client(service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
 @overload
 def client(service: Literal["ssm"]) -> "SSMClient": ...
 @overload
@@ -66,8 +70,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:  # the stubs are not in the artifact, and typing's own constant costs an import there
     from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ecs import ECSClient
+    from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
+    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient

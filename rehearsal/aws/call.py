@@ -24,7 +24,9 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import botocore.loaders
-from botocore.model import ListShape, MapShape, OperationModel, ServiceModel, Shape, StructureShape
+from botocore.model import ListShape, MapShape, Shape, StructureShape
+from moto.core.model import OperationModel, ServiceModel
+from moto.core.serialize import QuerySerializer, SerializationContext
 from moto.moto_api._internal import mock_random
 
 JsonObject = dict[str, Any]
@@ -44,6 +46,8 @@ Response = tuple[int, dict[str, str], str | bytes]
 _SCOPE = re.compile(r"Credential=(?P<key>[^/\s,]+)/\d{8}/(?P<region>[^/]+)/(?P<service>[^/]+)/aws4_request")
 # IAM names CloudWatch after its product, its signature after its former one.
 _SERVICES = {"monitoring": "cloudwatch"}
+# botocore's name of what answers here under that signature; the load balancers before it are moto's.
+_MODELS = {"elasticloadbalancing": "elbv2"}
 _S3_HOST = re.compile(r"^(?:(?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3[.-]")
 
 
@@ -131,8 +135,13 @@ class Call:
         return call
 
     def answer(self, result: Mapping[str, Any]) -> Response:
-        """Encode a result in the JSON protocol, as AWS would: unset members left out, times as numbers."""
-        shape = operation_model(self.service, self.operation).output_shape
+        """Encode a result in the protocol the client spoke, as AWS would: unset members left out."""
+        model = operation_model(self.service, self.operation)
+        shape = model.output_shape
+        if self.protocol == "query":
+            headers = _headers("text/xml")
+            context = SerializationContext(headers["x-amzn-requestid"])
+            return 200, headers, QuerySerializer(model, context).serialize(result)["body"]
         body = json.dumps(_shown(result, shape) if shape is not None else {})
         return 200, _headers("application/x-amz-json-1.1"), body
 
@@ -169,14 +178,16 @@ def _headers(content_type: str) -> dict[str, str]:
 
 @functools.cache
 def service_model(service: str) -> ServiceModel:
-    """Return botocore's model of a service."""
-    return ServiceModel(botocore.loaders.Loader().load_service_model(service, "service-2"), service)
+    """Return botocore's model of a service, which is named as in IAM actions."""
+    name = _MODELS.get(service, service)
+    return ServiceModel(botocore.loaders.Loader().load_service_model(name, "service-2"), name)
 
 
 @functools.cache
 def operation_model(service: str, operation: str) -> OperationModel:
     """Return botocore's model of an operation."""
-    return service_model(service).operation_model(operation)
+    model: OperationModel = service_model(service).operation_model(operation)
+    return model
 
 
 def _shown(value: Any, shape: Shape) -> Any:
@@ -225,6 +236,18 @@ _SQS_ACTIONS = {
 }
 _ACTIONS = {"s3": _S3_ACTIONS, "sqs": _SQS_ACTIONS}
 _S3_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+_S3_LISTING = {
+    "continuation-token",
+    "delimiter",
+    "encoding-type",
+    "fetch-owner",
+    "list-type",
+    "max-keys",
+    "prefix",
+    "start-after",
+    "x-id",
+}
 _S3_BUCKET = {"GET": "ListObjectsV2", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
 
 
@@ -245,12 +268,8 @@ def _s3_operation(method: str, url: str) -> str:
     query = {key.lower() for key, _ in parse_qsl(urlsplit(url).query, keep_blank_values=True)}
     if not where["Bucket"]:
         return "ListBuckets"
-    table, plain = (_S3_OBJECT, {"x-id", "versionid"}) if where["Key"] else (_S3_BUCKET, {"x-id"})
-    extra = (
-        query
-        - plain
-        - {"list-type", "prefix", "delimiter", "max-keys", "continuation-token", "encoding-type"}
-    )
+    table, plain = (_S3_OBJECT, {"x-id", "versionid"}) if where["Key"] else (_S3_BUCKET, _S3_LISTING)
+    extra = query - plain
     # `?tagging`, `?policy`, `?acl` and their like are operations of their own, with actions of their own.
     suffix = "".join(word.capitalize() for word in sorted(extra)) if extra else ""
     return table.get(method, method.capitalize()) + suffix

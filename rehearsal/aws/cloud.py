@@ -41,6 +41,7 @@ from rehearsal.aws.cloudwatch import Metrics, Sample, record
 from rehearsal.aws.door import Door, InProcess, RecordedCall
 from rehearsal.aws.ecs import EcsDeployments
 from rehearsal.aws.ecs_tasks import EcsTasks
+from rehearsal.aws.elbv2 import LoadBalancers
 from rehearsal.aws.faults import Faults
 from rehearsal.aws.identities import Credentials, Identities
 from rehearsal.aws.logs import LogQueries
@@ -84,6 +85,7 @@ class Cloud:
         self.log_queries = LogQueries()
         """Its levers: ``cloud.log_queries.runs_for_looks`` and ``.outcome``."""
         tasks, metrics, queues = EcsTasks(self._ecs), Metrics(), Queues(lock)
+        balancers = LoadBalancers(self._ecs)
         self.door = Door(
             account,
             self._identities,
@@ -91,6 +93,7 @@ class Cloud:
                 **{f"cloudwatch:{name}": metrics.answer for name in metrics.operations},
                 **{f"ecs:{name}": self._ecs.answer for name in self._ecs.operations},
                 **{f"ecs:{name}": tasks.answer for name in tasks.operations},
+                **{f"elasticloadbalancing:{name}": balancers.answer for name in balancers.operations},
                 **{f"logs:{name}": self.log_queries.answer for name in self.log_queries.operations},
                 **{f"sqs:{name}": queues.answer for name in queues.operations},
                 **{f"ssm:{name}": self.parameters.answer for name in self.parameters.operations},

@@ -25,7 +25,7 @@ from rehearsal.aws import policy
 from rehearsal.aws.call import AwsError, Call, Headers, JsonObject, Response
 from rehearsal.aws.faults import Faults
 from rehearsal.aws.identities import Identities
-from rehearsal.aws.resources import context_of, resources_of
+from rehearsal.aws.resources import context_of, permissions_of
 
 Operation = Callable[[Call], JsonObject | None]
 
@@ -156,21 +156,22 @@ class Door:
         with self.lock:
             identity = self._identities.caller(call.access_key)
             policies = self._identities.policies(call.access_key) if self._enforcing else []
+            permissions = permissions_of(call)
         if policies is None:
             code, status = _UNKNOWN_KEYS[call.protocol]
             raise AwsError(code, "The security token included in the request is invalid.", status)
         context = context_of(call, identity)
-        for resource in resources_of(call):
+        for action, resource in permissions:
             verdict = policy.Verdict(allowed=True)
-            if self._enforcing and call.action not in _ALWAYS_ALLOWED:
-                verdict = policy.evaluate(policies, policy.Request(call.action, resource, context))
+            if self._enforcing and action not in _ALWAYS_ALLOWED:
+                verdict = policy.evaluate(policies, policy.Request(action, resource, context))
             for calls in self._recordings:
-                calls.append(RecordedCall(identity, call.action, resource, verdict.allowed))
+                calls.append(RecordedCall(identity, action, resource, verdict.allowed))
             if not verdict.allowed:
                 code, status = _DENIALS.get(call.service, ("AccessDeniedException", 400))
                 raise AwsError(
                     code,
-                    f"User: {identity} is not authorized to perform: {call.action} on resource: {resource} "
+                    f"User: {identity} is not authorized to perform: {action} on resource: {resource} "
                     f"{verdict.because}",
                     status,
                 )

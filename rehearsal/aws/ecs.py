@@ -54,7 +54,7 @@ _UNLISTED_STAGES = {Stage.PRE_PRODUCTION_TRAFFIC_SHIFT}
 
 
 class WrongAnswerError(AssertionError):
-    """An answer of ours does not have the shape that ECS's model demands: a defect of the rehearsal."""
+    """An answer of ours does not have the shape that the API's model demands: a defect of the rehearsal."""
 
 
 def invalid(message: str) -> AwsError:
@@ -243,15 +243,17 @@ class EcsDeployments:
         return stage
 
 
-def check_shape(operation: str, result: JsonObject) -> None:
+def check_shape(operation: str, result: JsonObject, service: str = "ecs") -> None:
     """Raise :class:`WrongAnswerError` unless *result* is what botocore's model says the operation returns."""
-    shape = operation_model("ecs", operation).output_shape
+    shape = operation_model(service, operation).output_shape
     if shape is None:  # none of ours
         return
     report = ParamValidator().validate(result, shape)
     wrong = [report.generate_report()] if report.has_errors() else list(_outside_enums(result, shape, ""))
     if wrong:
-        raise WrongAnswerError(f"ecs:{operation} would answer what ECS can't: {'; '.join(wrong)}")
+        raise WrongAnswerError(
+            f"{service}:{operation} would answer what {service.upper()} can't: {'; '.join(wrong)}"
+        )
 
 
 def _outside_enums(value: Any, shape: Shape, where: str) -> Iterable[str]:

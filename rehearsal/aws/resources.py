@@ -18,6 +18,16 @@ def resources_of(call: Call) -> Resources:
     return found or ("*",)
 
 
+def permissions_of(call: Call) -> tuple[tuple[str, str], ...]:
+    """Return the actions and resources that must all be permitted for the call."""
+    wanted = tuple((call.action, resource) for resource in resources_of(call))
+    if call.action == "s3:GetObject" and _is_missing(call):
+        # Whoever may not list a bucket is not told that something is not there, but that it is forbidden.
+        # https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+        return (*wanted, ("s3:ListBucket", f"arn:aws:s3:::{call.parameters['Bucket']}"))
+    return wanted
+
+
 def context_of(call: Call, identity: str) -> Mapping[str, str]:
     """Return the condition keys that a call carries."""
     parameters = call.parameters
@@ -157,6 +167,29 @@ def _s3(_call: Call, parameters: JsonObject) -> Resources:
     return (f"arn:aws:s3:::{bucket}/{key}" if key else f"arn:aws:s3:::{bucket}",)
 
 
+def _is_missing(call: Call) -> bool:
+    # Only where it is needed: moto's S3 takes long to load.
+    from moto.s3.models import FakeKey, s3_backends  # noqa: PLC0415
+
+    bucket = s3_backends[call.account]["aws"].buckets.get(call.parameters["Bucket"])
+    # What was deleted from a bucket with versions leaves a marker.
+    return bucket is not None and not isinstance(bucket.keys.get(call.parameters["Key"]), FakeKey)
+
+
+def _secretsmanager(call: Call, parameters: JsonObject) -> Resources:
+    # The ARN that a secret got when it was made, with six characters behind its name, however it is called
+    # here. https://docs.aws.amazon.com/secretsmanager/latest/userguide/reference_iam-permissions.html
+    from moto.secretsmanager.models import secretsmanager_backends  # noqa: PLC0415 - as above
+
+    secrets = secretsmanager_backends[call.account][call.region].secrets
+    found = []
+    for name in _names(parameters, "SecretId", "Name"):
+        secret = secrets.get(name)
+        unknown = name if name.startswith("arn:") else _arn(call, "secretsmanager", f"secret:{name}")
+        found.append(str(secret.arn) if secret else unknown)
+    return tuple(found)
+
+
 def _sts(_call: Call, parameters: JsonObject) -> Resources:
     return tuple(_names(parameters, "RoleArn"))
 
@@ -194,6 +227,7 @@ _RESOLVERS: Mapping[str, Callable[[Call, JsonObject], Resources]] = {
     "events": _events,
     "logs": _logs,
     "s3": _s3,
+    "secretsmanager": _secretsmanager,
     "sns": _sns,
     "sqs": _sqs,
     "ssm": _ssm,

@@ -2,9 +2,11 @@
 
 What is mended: long polls (moto's hold the lock of this AWS, and never end while time stands still),
 messages put back (moto's are visible only a moment later), stale receipt handles (moto's still delete),
-and what CloudWatch is told about a queue. Visibility time-outs and redrive to dead-letter queues are moto's.
+duplicates in FIFO queues (moto forgets what was deleted), and what CloudWatch is told about a queue.
+Visibility time-outs, FIFO queues' groups and redrive to dead-letter queues are moto's.
 
-Source: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html
+Sources: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html,
+https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/using-messagededuplicationid-property.html
 """
 
 import base64
@@ -29,6 +31,8 @@ MAX_VISIBILITY_SECONDS = 43_200
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html:
 # a message that was received so often goes behind all others, and the queue's age is that of the others.
 POISON_RECEIVES = 3
+
+DEDUPLICATION_MILLISECONDS = 300_000
 
 # A message whose visibility time-out ends tells nobody, so a long poll looks this often.
 _LOOK_SECONDS = 0.2
@@ -82,7 +86,7 @@ class Queues:
         sent, failed = self._send(call, queue, [{**call.parameters, "Id": "1"}])
         if failed:
             raise AwsError(failed[0]["Code"], failed[0]["Message"])
-        return _sent(sent[0], queue)
+        return _sent(sent[0][1], queue)
 
     def send_batch(self, call: Call, queue: Queue) -> JsonObject | None:
         """Send up to ten messages."""
@@ -91,13 +95,13 @@ class Queues:
             return None
         sent, failed = self._send(call, queue, entries)
         return {
-            "Successful": [{"Id": message.user_id, **_sent(message, queue)} for message in sent],
+            "Successful": [{"Id": name, **_sent(message, queue)} for name, message in sent],
             "Failed": failed,
         }
 
     def _send(
         self, call: Call, queue: Queue, entries: Sequence[JsonObject]
-    ) -> tuple[list[Any], list[JsonObject]]:
+    ) -> tuple[list[tuple[str, Message]], list[JsonObject]]:
         prepared = {}
         for index, entry in enumerate(entries):
             attributes = _decoded(entry.get("MessageAttributes"))
@@ -107,7 +111,7 @@ class Queues:
         sent, failed = _backend(call).send_message_batch(queue.name, prepared)
         _counts(queue)["NumberOfMessagesSent"] += len(sent)
         self._changed.notify_all()
-        return sent, failed
+        return [(vars(message)["user_id"], _deduplicated(message, queue)) for message in sent], failed
 
     def receive(self, call: Call, queue: Queue) -> JsonObject | None:
         """Receive messages, and wait for them as long as the request says, but never in virtual time.
@@ -152,7 +156,10 @@ class Queues:
         return received
 
     def delete(self, call: Call, queue: Queue) -> JsonObject | None:
-        """Delete a message; with an older handle than the latest, succeed and leave it."""
+        """Delete a message; with an older handle than the latest, succeed and leave it.
+
+        A FIFO queue refuses that, and a handle whose visibility time-out is over.
+        """
         self._delete(call, queue, str(call.parameters.get("ReceiptHandle")))
         return {}
 
@@ -163,6 +170,12 @@ class Queues:
     @staticmethod
     def _delete(call: Call, queue: Queue, handle: str) -> None:
         known = _by_handle(queue, handle)
+        if known is not None and queue.fifo_queue and (known.visible or known.receipt_handle != handle):
+            raise AwsError(
+                "InvalidParameterValue",
+                f"Value {handle} for parameter ReceiptHandle is invalid. Reason: The receipt handle has "
+                "expired.",
+            )
         if known is not None and known.receipt_handle != handle:
             return
         _backend(call).delete_message(queue.name, handle)
@@ -226,11 +239,27 @@ _COUNTED = (
 # On moto's own objects, so that they live and die with what they are about.
 _COUNTS = "rehearsal_counts"
 _SINCE = "rehearsal_dead_since"
+_ACCEPTED = "rehearsal_accepted"
 
 
 def _counts(queue: Queue) -> Counter[str]:
     counts: Counter[str] = queue.__dict__.setdefault(_COUNTS, Counter())
     return counts
+
+
+def _deduplicated(message: Message, queue: Queue) -> Message:
+    """Return the message that a queue has taken for it: an earlier one with the same deduplication id."""
+    if not queue.fifo_queue or message.deduplication_id is None:
+        return message
+    accepted: dict[str, Message] = queue.__dict__.setdefault(_ACCEPTED, {})
+    since = (message.sent_timestamp or 0.0) - DEDUPLICATION_MILLISECONDS
+    for name in [name for name, earlier in accepted.items() if (earlier.sent_timestamp or 0.0) <= since]:
+        del accepted[name]
+    known = accepted.setdefault(message.deduplication_id, message)
+    if known is not message and message in _messages(queue):
+        # moto knows only those that are still there.
+        _messages(queue).remove(message)
+    return known
 
 
 def _messages(queue: Queue) -> list[Message]:

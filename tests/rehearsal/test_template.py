@@ -136,6 +136,7 @@ Resources:
   Topic: {Type: AWS::SNS::Topic}
   Bucket: {Type: AWS::S3::Bucket}
   Queue: {Type: AWS::SQS::Queue}
+  Fifo: {Type: AWS::SQS::Queue, Properties: {FifoQueue: true}}
   Parameter: {Type: AWS::SSM::Parameter, Properties: {Name: /a/b}}
   Logs: {Type: AWS::Logs::LogGroup}
   Other: {Type: AWS::Events::Rule}
@@ -167,6 +168,7 @@ HEX = "[0-9a-f]{16}"
         ("!Ref Bucket", "rehearsal-bucket"),
         ("!Ref Queue", "https://sqs.us-east-1.amazonaws.com/123456789012/rehearsal-Queue"),
         ("!GetAtt Queue.Arn", f"arn:aws:sqs:{ACCOUNT}:rehearsal-Queue"),
+        ("!GetAtt Fifo.QueueName", r"rehearsal-Fifo\.fifo"),
         ("!GetAtt Parameter.Arn", f"arn:aws:ssm:{ACCOUNT}:parameter/a/b"),
         ("!GetAtt Logs.Arn", rf"arn:aws:logs:{ACCOUNT}:log-group:rehearsal-Logs:\*"),
         ("!GetAtt Other.Arn", f"arn:aws:events:{ACCOUNT}:rehearsal-Other"),

@@ -223,6 +223,27 @@ CALLS: list[tuple[str, str, dict[str, Any], str, list[str]]] = [
         [f"arn:aws:logs:{REGION}:{ACCOUNT}:log-group:g:log-stream:s"],
     ),
     (
+        "elbv2",
+        "describe_rules",
+        {"RuleArns": [f"arn:aws:elasticloadbalancing:{REGION}:{ACCOUNT}:listener-rule/app/shop/1/2/3"]},
+        "elasticloadbalancing:DescribeRules",
+        ["*"],
+    ),
+    (
+        "s3",
+        "list_objects_v2",
+        {"Bucket": "runs", "Prefix": "runs/", "StartAfter": "runs/a", "MaxKeys": 3, "FetchOwner": True},
+        "s3:ListBucket",
+        ["arn:aws:s3:::runs"],
+    ),
+    (
+        "secretsmanager",
+        "get_secret_value",
+        {"SecretId": "there/is/none"},
+        "secretsmanager:GetSecretValue",
+        [f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:there/is/none"],
+    ),
+    (
         "sts",
         "assume_role",
         {"RoleArn": f"arn:aws:iam::{ACCOUNT}:role/other", "RoleSessionName": "other"},
@@ -284,6 +305,25 @@ def test_each_service_denies_in_its_own_words(
 
     answered = caught.value.response
     assert (answered["Error"]["Code"], answered["ResponseMetadata"]["HTTPStatusCode"]) == (code, status)
+
+
+@pytest.mark.parametrize("called", ["name", "whole ARN", "ARN without its end"])
+def test_a_secret_is_checked_by_the_arn_it_was_given_however_it_is_called(cloud: Cloud, called: str) -> None:
+    admin = cloud.client("secretsmanager", user="admin")
+    arn = admin.create_secret(Name="load/token", SecretString="secret")["ARN"]
+    names = {"name": "load/token", "whole ARN": arn, "ARN without its end": arn[:-7]}
+    client = cloud.client("secretsmanager", role=ROLE)
+
+    def call() -> object:
+        return client.get_secret_value(SecretId=names[called])
+
+    answers = []
+    with cloud.enforcing_iam():
+        for resource in (arn, f"{arn[:-7]}-??????", arn[:-7], f"{arn[:-1]}-"):
+            cloud.role(ROLE, [policy("secretsmanager:GetSecretValue", resource)])
+            answers.append(answer_of(call) == "allowed")
+
+    assert answers == [True, True, False, False]
 
 
 def test_metrics_can_be_limited_to_a_namespace(cloud: Cloud) -> None:

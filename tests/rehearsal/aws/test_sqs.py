@@ -323,6 +323,111 @@ def test_a_long_poll_gets_what_arrives_meanwhile_and_lets_others_work(cloud: Clo
     assert received == ["x"]
 
 
+@pytest.fixture
+def fifo(clock: time_machine.Traveller, sqs: Any) -> str:
+    attributes = {"FifoQueue": "true", "VisibilityTimeout": "30"}
+    return str(sqs.create_queue(QueueName="jobs.fifo", Attributes=attributes)["QueueUrl"])
+
+
+def put(sqs: Any, url: str, body: str, group: str = "shop/web", unique: str | None = None) -> Any:
+    return sqs.send_message(
+        QueueUrl=url, MessageBody=body, MessageGroupId=group, MessageDeduplicationId=unique or body
+    )
+
+
+def test_a_fifo_queue_takes_a_message_once_in_five_minutes(
+    clock: time_machine.Traveller, sqs: Any, fifo: str
+) -> None:
+    sent = [put(sqs, fifo, "a", unique="1")]
+    waiting = put(sqs, fifo, "again", unique="1")
+    [received] = receive(sqs, fifo)
+    in_flight = put(sqs, fifo, "again", unique="1")
+    sqs.delete_message(QueueUrl=fifo, ReceiptHandle=received["ReceiptHandle"])
+    clock.shift(timedelta(seconds=299))
+    gone = put(sqs, fifo, "again", unique="1")
+    clock.shift(timedelta(seconds=2))
+    seen = bodies(sqs, fifo)
+    sent.append(put(sqs, fifo, "later", unique="1"))
+
+    # Whoever sends again is told that the message is there, and which.
+    assert [body(one) for one in (waiting, in_flight, gone)] == [body(sent[0])] * 3
+    assert (seen, bodies(sqs, fifo)) == ([], ["later"])
+    assert sent[0]["MessageId"] != sent[1]["MessageId"]
+
+
+def test_a_batch_with_a_message_twice_is_taken_as_one(sqs: Any, fifo: str) -> None:
+    entries = [
+        {"Id": name, "MessageBody": name, "MessageGroupId": "g", "MessageDeduplicationId": unique}
+        for name, unique in (("a", "1"), ("b", "1"), ("c", "2"))
+    ]
+
+    sent = sqs.send_message_batch(QueueUrl=fifo, Entries=entries)["Successful"]
+
+    assert [entry["Id"] for entry in sent] == ["a", "b", "c"]
+    assert sent[0]["MessageId"] == sent[1]["MessageId"] != sent[2]["MessageId"]
+    assert bodies(sqs, fifo) == ["a", "c"]
+
+
+def test_a_group_has_one_message_in_flight_and_comes_in_its_order(
+    clock: time_machine.Traveller, sqs: Any, fifo: str
+) -> None:
+    for text, group in (("a1", "a"), ("a2", "a"), ("b1", "b")):
+        put(sqs, fifo, text, group)
+
+    def take() -> list[Any]:
+        found: list[Any] = sqs.receive_message(QueueUrl=fifo).get("Messages", [])
+        return found
+
+    [first], [other], nothing = take(), take(), take()
+    clock.shift(timedelta(seconds=20))
+    sqs.change_message_visibility(QueueUrl=fifo, ReceiptHandle=first["ReceiptHandle"], VisibilityTimeout=60)
+    clock.shift(timedelta(seconds=11))
+    [other_again] = take()
+    clock.shift(timedelta(seconds=50))
+    [first_again] = take()
+    sqs.delete_message(QueueUrl=fifo, ReceiptHandle=first_again["ReceiptHandle"])
+    [second] = take()
+
+    order = [message["Body"] for message in (first, other, other_again, first_again, second)]
+    assert (nothing, order) == ([], ["a1", "b1", "b1", "a1", "a2"])
+
+
+@pytest.mark.parametrize("received_again", [False, True])
+def test_a_fifo_queue_deletes_nothing_by_a_handle_whose_time_is_over(
+    clock: time_machine.Traveller, sqs: Any, fifo: str, received_again: bool
+) -> None:
+    put(sqs, fifo, "x")
+    [received] = receive(sqs, fifo)
+    clock.shift(timedelta(seconds=31))
+    latest = receive(sqs, fifo)[0] if received_again else None
+
+    code, message = refusal(sqs.delete_message, QueueUrl=fifo, ReceiptHandle=received["ReceiptHandle"])
+
+    assert (code, message.partition("Reason: ")[2]) == (
+        "InvalidParameterValue",
+        "The receipt handle has expired.",
+    )
+    assert counts(sqs, fifo) == ((0, 1) if latest else (1, 0))
+    if latest:
+        for _ in range(2):
+            sqs.delete_message(QueueUrl=fifo, ReceiptHandle=latest["ReceiptHandle"])
+        assert counts(sqs, fifo) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        ({}, "MissingParameter"),
+        ({"MessageGroupId": "g"}, "InvalidParameterValue"),
+        ({"MessageGroupId": "g", "MessageDeduplicationId": "1", "DelaySeconds": 5}, "InvalidParameterValue"),
+    ],
+)
+def test_a_fifo_queue_wants_a_group_and_what_tells_duplicates(
+    sqs: Any, fifo: str, parameters: dict[str, Any], code: str
+) -> None:
+    assert refusal(sqs.send_message, QueueUrl=fifo, MessageBody="x", **parameters)[0] == code
+
+
 def test_a_queue_tells_cloudwatch_what_happened_in_it(
     clock: time_machine.Traveller, sqs: Any, url: str
 ) -> None:
