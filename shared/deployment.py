@@ -6,7 +6,8 @@
         ├── green: Revision      the event's target
         └── blue: Revision|None  the weight map's other key, else the deployment's source
 
-        Revision ── images, target_groups, load_balancers, test_header, access_logs, task_definition
+        Revision ── images, target_groups, load_balancers, test_listener_rules, test_header, aliases,
+                    access_logs, task_definition
 
 Sources: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceDeployment.html and
 API_ServiceRevision.html.
@@ -23,7 +24,7 @@ from typing import Any
 from shared.clients import client
 from shared.errors import Transient, translated
 from shared.lifecycle import LifecycleEvent, ServiceDeploymentArn, ServiceRevisionArn
-from shared.revision import AccessLogs, Image, Revision, TestHeader
+from shared.revision import AccessLogs, ClientAlias, Image, Revision, TestHeader
 
 # Service Connect routes this header to green when the service configures no rule of its own.
 # https://docs.aws.amazon.com/AmazonECS/latest/developerguide/service-connect-blue-green.html
@@ -217,6 +218,12 @@ def _revision(described: Mapping[str, Any]) -> Revision:
             _load_balancer(balancer.get("productionListenerRule")) for balancer in balancers
         ),
         test_header=_test_header(described.get("serviceConnectConfiguration") or {}),
+        aliases=_aliases(described.get("serviceConnectConfiguration") or {}),
+        test_listener_rules=tuple(
+            rule
+            for balancer in described.get("loadBalancers") or []
+            if (rule := (balancer.get("advancedConfiguration") or {}).get("testListenerRule"))
+        ),
         access_logs=_access_logs(described.get("serviceConnectConfiguration") or {}),
     )
 
@@ -232,10 +239,36 @@ def _test_header(service_connect: Mapping[str, Any]) -> TestHeader | None:
         return None
     for service in service_connect.get("services", []):
         for alias in service.get("clientAliases", []):
-            header = alias.get("testTrafficRules", {}).get("header", {})
-            if name := header.get("name"):
-                return TestHeader(name, header.get("value", {}).get("exact"))
+            if header := _header_of(alias):
+                return header
     return TestHeader(DEFAULT_TEST_HEADER, None)
+
+
+def _header_of(alias: Mapping[str, Any]) -> TestHeader | None:
+    header = (alias.get("testTrafficRules") or {}).get("header") or {}
+    name = header.get("name")
+    return TestHeader(name, (header.get("value") or {}).get("exact")) if name else None
+
+
+def _aliases(service_connect: Mapping[str, Any]) -> tuple[ClientAlias, ...]:
+    if not service_connect.get("enabled"):
+        return ()
+    # https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceConnectClientAlias.html: an alias
+    # without a name is reached by the service's discovery name in the namespace. An ARN has the namespace's
+    # id, which is no part of any name.
+    namespace = service_connect.get("namespace") or ""
+    suffix = "" if namespace.startswith("arn:") else namespace
+    return tuple(
+        ClientAlias(
+            port_name=service["portName"],
+            dns_name=alias.get("dnsName")
+            or (f"{service.get('discoveryName') or service['portName']}.{suffix}" if suffix else None),
+            port=int(alias["port"]),
+            test_header=_header_of(alias) or TestHeader(DEFAULT_TEST_HEADER, None),
+        )
+        for service in service_connect.get("services") or []
+        for alias in service.get("clientAliases") or []
+    )
 
 
 def _access_logs(service_connect: Mapping[str, Any]) -> AccessLogs | None:

@@ -15,6 +15,8 @@ Where numbers over time decided, it has charts of them, for reports and consoles
             }
         ]
     }
+
+A chart with ``"across": "percentile"`` has percents in place of times: it shows a distribution.
 """
 
 import hashlib

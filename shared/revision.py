@@ -29,6 +29,17 @@ class TestHeader:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientAlias:
+    """Where clients in the Service Connect namespace reach the service."""
+
+    port_name: str
+    dns_name: str | None
+    """``None`` where it follows from the namespace's name, and the revision does not say that."""
+    port: int
+    test_header: TestHeader
+
+
+@dataclass(frozen=True, slots=True)
 class AccessLogs:
     """Where a revision's Service Connect proxies log each request, and how."""
 
@@ -56,5 +67,10 @@ class Revision:
     load_balancers: tuple[str | None, ...] = ()
     """What stands in front of each target group, as CloudWatch's dimension ``LoadBalancer`` has it:
     ``app/name/id`` or ``net/name/id``; ``None`` where ECS has resolved none."""
+    aliases: tuple[ClientAlias, ...] = ()
+    """Empty without Service Connect, or where the service is only a client of others."""
+    test_listener_rules: tuple[str, ...] = ()
+    """What leads test traffic to green: ARNs of rules of application load balancers, or of listeners of
+    network load balancers."""
     access_logs: AccessLogs | None = None
     """``None`` without Service Connect, or where its proxies log no requests."""

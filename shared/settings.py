@@ -71,6 +71,11 @@ class Settings(BaseModel):
         "refuse", description="the verdict when AWS kept failing that long; proceed fails open"
     )
 
+    @property
+    def longest_minutes(self) -> float | None:
+        """How long a hook may take with these settings, where they say so; ECS must let it."""
+        return None
+
 
 @dataclass(frozen=True, slots=True)
 class Resolved[SettingsT: Settings, PolicyT: Settings]:

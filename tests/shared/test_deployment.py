@@ -9,7 +9,7 @@ from rehearsal.model import RevisionSummary, Rollback, Status
 from shared.deployment import Deployment
 from shared.errors import Misconfigured, Transient
 from shared.lifecycle import LifecycleEvent, ServiceRevisionArn
-from shared.revision import AccessLogs, Image, Revision
+from shared.revision import AccessLogs, ClientAlias, Image, Revision
 from shared.revision import TestHeader as Header
 from tests.shared.checkout import (
     BLUE,
@@ -44,8 +44,14 @@ def test_green_and_blue_are_read_whole(cloud: Cloud) -> None:
     deploy(cloud)
     revision = cloud.control_plane.revisions[str(GREEN)]
     revision.resolved_load_balancers = [{"targetGroupArn": GROUP, "productionListenerRule": "rule"}, {}]
+    revision.load_balancers = [
+        {"advancedConfiguration": {"testListenerRule": "test-rule"}},
+        {"advancedConfiguration": {"productionListenerRule": "rule"}},
+        {"targetGroupArn": GROUP},
+    ]
     revision.service_connect = {
         "enabled": True,
+        "namespace": "shop",
         "services": [
             {"portName": "admin"},
             {
@@ -71,6 +77,11 @@ def test_green_and_blue_are_read_whole(cloud: Cloud) -> None:
         target_groups=(GROUP,),
         test_header=Header("x-try", "1.5"),
         load_balancers=(None,),
+        aliases=(
+            ClientAlias("http", "http.shop", 81, Header("x-amzn-ecs-blue-green-test", None)),
+            ClientAlias("http", "http.shop", 80, Header("x-try", "1.5")),
+        ),
+        test_listener_rules=("test-rule",),
     )
     assert of().blue == Revision(
         arn=BLUE,
@@ -146,6 +157,93 @@ def test_the_test_header_is_the_service_s_own_or_service_connect_s(
     cloud.control_plane.revisions[str(GREEN)].service_connect = service_connect
 
     assert of().green.test_header == header
+
+
+DEFAULT = Header("x-amzn-ecs-blue-green-test", None)
+NAMESPACE_ARN = "arn:aws:servicediscovery:us-east-1:123456789012:namespace/ns-7tbfb6zarbjz6yfy"
+NAMED = {"port": 8080, "dnsName": "checkout"}
+UNNAMED = {"port": 8080}
+
+
+@pytest.mark.parametrize(
+    ("service_connect", "aliases"),
+    [
+        (None, ()),
+        ({"enabled": False, "services": [{"portName": "http", "clientAliases": [NAMED]}]}, ()),
+        ({"enabled": True, "namespace": "shop"}, ()),
+        ({"enabled": True, "services": [{"portName": "http"}]}, ()),
+        # A name of its own needs no namespace's.
+        (
+            {"enabled": True, "services": [{"portName": "http", "clientAliases": [NAMED]}]},
+            (ClientAlias("http", "checkout", 8080, DEFAULT),),
+        ),
+        # Without one it is the discovery name, or else the port's, in the namespace.
+        (
+            {
+                "enabled": True,
+                "namespace": "shop.internal",
+                "services": [
+                    {"portName": "http", "discoveryName": "checkout-http", "clientAliases": [UNNAMED]},
+                    {"portName": "grpc", "clientAliases": [{**UNNAMED, "port": 9000}]},
+                ],
+            },
+            (
+                ClientAlias("http", "checkout-http.shop.internal", 8080, DEFAULT),
+                ClientAlias("grpc", "grpc.shop.internal", 9000, DEFAULT),
+            ),
+        ),
+        # Which name a namespace of this ARN has, only Cloud Map knows.
+        (
+            {
+                "enabled": True,
+                "namespace": NAMESPACE_ARN,
+                "services": [{"portName": "http", "clientAliases": [NAMED, UNNAMED]}],
+            },
+            (
+                ClientAlias("http", "checkout", 8080, DEFAULT),
+                ClientAlias("http", None, 8080, DEFAULT),
+            ),
+        ),
+        (
+            {"enabled": True, "services": [{"portName": "http", "clientAliases": [UNNAMED]}]},
+            (ClientAlias("http", None, 8080, DEFAULT),),
+        ),
+        # Each has its own rule for test traffic.
+        (
+            {
+                "enabled": True,
+                "services": [
+                    {
+                        "portName": "http",
+                        "clientAliases": [
+                            {
+                                **NAMED,
+                                "testTrafficRules": {"header": {"name": "x-try", "value": {"exact": "1.5"}}},
+                            }
+                        ],
+                    },
+                    {
+                        "portName": "grpc",
+                        "clientAliases": [
+                            {**NAMED, "port": 9000, "testTrafficRules": {"header": {"name": "x-any"}}}
+                        ],
+                    },
+                ],
+            },
+            (
+                ClientAlias("http", "checkout", 8080, Header("x-try", "1.5")),
+                ClientAlias("grpc", "checkout", 9000, Header("x-any", None)),
+            ),
+        ),
+    ],
+)
+def test_clients_in_the_namespace_reach_a_service_by_its_aliases(
+    cloud: Cloud, service_connect: Any, aliases: tuple[ClientAlias, ...]
+) -> None:
+    deploy(cloud)
+    cloud.control_plane.revisions[str(GREEN)].service_connect = service_connect
+
+    assert of().green.aliases == aliases
 
 
 OPTIONS = {
