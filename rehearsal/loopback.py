@@ -1,0 +1,685 @@
+"""Blue, green and what routes to them, as real servers on this machine: for load that is real.
+
+::
+
+                                 x-release: green
+      load generator ──▶ router ──────────────────▶ green   a process: answers with x-revision: catalog:42
+                           │
+                           └──────────────────────▶ blue    a process: answers with x-revision: catalog:41
+                               all others
+
+    with Loopback(green=Behaviour(latency_seconds=0.2)) as loopback:
+        requests.get(loopback.url, headers={"x-release": "green"})
+        loopback.log("green")
+
+The router plays what Service Connect and a load balancer's listener rules do. Each part is a process of its
+own, so that none of them waits for another's interpreter, and one can be killed. This file is also their
+program: they run it without any of the project's or the environment's packages, and end when the standard
+input they are told things over does.
+
+By hand: ``python -m rehearsal.loopback``.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import dataclasses
+import json
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Self
+
+LOOPBACK = "127.0.0.1"
+
+Colour = Literal["blue", "green"]
+COLOURS: tuple[Colour, Colour] = ("blue", "green")
+REVISIONS: Mapping[Colour, str] = {"blue": "catalog:41", "green": "catalog:42"}
+HEADER = ("x-release", "green")
+MARKER = "x-revision"
+
+# What Behaviour.wrong_revision answers with: neither of the two.
+OTHER_REVISION = "catalog:40"
+
+MAX_HEAD_BYTES = 16 * 1024
+MAX_BODY_BYTES = 1024 * 1024
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+_START_SECONDS = 30.0
+_STOP_SECONDS = 5.0
+
+_START_LINE = re.compile(rb"([A-Z]{1,16}) ([\x21-\x7e]+) HTTP/1\.([01])")
+_CONNECTION = re.compile(rb"\r\nconnection:[^\r]*", re.IGNORECASE)
+_REASONS = {200: "OK", 400: "Bad Request", 413: "Content Too Large", 503: "Service Unavailable"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """How one colour answers. Shares are from 0 to 1, and evenly spread: the same ones each time."""
+
+    revision: str | None = None
+    """What the marker says; ``None``: the colour's own."""
+    marker: bool = True
+    """Whether answers say which revision they are from."""
+    wrong_revision: float = 0.0
+    """Share of the answers that say they are from another revision."""
+    latency_seconds: float = 0.0
+    slow: tuple[float, float] | None = None
+    """A share of the requests, and how many seconds these take instead."""
+    errors: float = 0.0
+    """Share answered with status 503."""
+    stall: tuple[float, float] | None = None
+    """Nothing is answered for the last so many seconds of every so many."""
+    body_bytes: int = 16
+    keep_alive: bool = True
+    refuse: bool = False
+    """No connection is taken, and those that are open end."""
+
+
+class Entry(NamedTuple):
+    """A line of a colour's access log. Times are ``time.monotonic()``'s, which all processes here share."""
+
+    arrived: float
+    answered: float
+    status: int
+    marked: bool
+    """Whether the request had the header that asks for green."""
+    method: str
+    path: str
+
+
+class Loopback:
+    """The three of them, from entering to leaving the context.
+
+    Parameters
+    ----------
+    header
+        What asks for green: a name and the exact value, or ``None`` for any value.
+    marker
+        The header of answers that tells the revisions apart.
+    green_weight
+        The percentage of the other requests, production traffic, that green gets.
+    """
+
+    def __init__(
+        self,
+        *,
+        header: tuple[str, str | None] = HEADER,
+        marker: str = MARKER,
+        blue: Behaviour = Behaviour(),
+        green: Behaviour = Behaviour(),
+        green_weight: float = 0.0,
+    ) -> None:
+        self._opened = contextlib.ExitStack()
+        self._header = header
+        self._marker = marker
+        self._behaviours: dict[Colour, Behaviour] = {"blue": blue, "green": green}
+        self._weight = green_weight
+        self._parts: dict[str, _Part] = {}
+
+    @property
+    def url(self) -> str:
+        """The router's."""
+        return self._parts["router"].url
+
+    @property
+    def blue_url(self) -> str:
+        return self._parts["blue"].url
+
+    @property
+    def green_url(self) -> str:
+        return self._parts["green"].url
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as opened:
+            for colour in COLOURS:
+                self._parts[colour] = opened.enter_context(_Part(colour))
+                self.start(colour)
+            ports = {colour: self._parts[colour].port for colour in COLOURS}
+            router = self._parts["router"] = opened.enter_context(_Part("router"))
+            router.start({"header": self._header, "ports": ports, "weight": self._weight})
+            self._opened = opened.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._opened.close()
+        self._parts = {}
+
+    def log(self, colour: Colour) -> list[Entry]:
+        """Return what a colour has answered so far; it outlives the colour."""
+        return [_entry(line) for line in self._parts[colour].read_log().splitlines()]
+
+    def behave(self, colour: Colour, behaviour: Behaviour) -> None:
+        """Have a colour answer otherwise from now on; a stall's time begins anew."""
+        self._behaviours[colour] = behaviour
+        self._parts[colour].tell({"behaviour": dataclasses.asdict(behaviour)})
+
+    def weigh(self, green: float) -> None:
+        """Give green a percentage of production traffic."""
+        self._weight = green
+        self._parts["router"].tell({"weight": green})
+
+    def kill(self, colour: Colour) -> None:
+        """End a colour at once. Its port stays its own: connections are refused."""
+        self._parts[colour].kill()
+
+    def start(self, colour: Colour) -> None:
+        """Start a colour that was killed, on the port it had, with the behaviour it had last."""
+        self._parts[colour].start(
+            {
+                "colour": colour,
+                "header": self._header,
+                "marker": self._marker,
+                "behaviour": dataclasses.asdict(self._behaviours[colour]),
+            }
+        )
+
+
+def _entry(line: str) -> Entry:
+    arrived, answered, status, marked, method, path = line.split(" ")
+    return Entry(float(arrived), float(answered), int(status), marked == "1", method, path)
+
+
+class _Part:
+    """One of the processes, its port and its log."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the part
+        # Bound and not listening, it keeps the port for the process, also while that does not listen.
+        self._port = _bound(0)
+
+    @property
+    def port(self) -> int:
+        port: int = self._port.getsockname()[1]
+        return port
+
+    @property
+    def url(self) -> str:
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._process is not None:
+            assert self._process.stdin is not None
+            assert self._process.stdout is not None
+            self._process.stdin.close()
+            try:
+                self._process.wait(_STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+            self._process.stdout.close()
+        self._log.close()
+        self._port.close()
+
+    def start(self, settings: Mapping[str, Any]) -> None:
+        if self._process is not None:
+            raise RuntimeError(f"{self._name} runs already")
+        file = self._log.fileno()
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                __file__,
+                "--part",
+                json.dumps({"port": self.port, "log": file, **settings}),
+            ],
+            bufsize=0,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[file],
+            # Ctrl-C is for the one that was started by hand; it ends the others.
+            process_group=0,
+        )
+        self._heard()
+
+    def tell(self, change: Mapping[str, Any]) -> None:
+        """Send a change, and return once it is in force."""
+        if self._process is None:
+            raise RuntimeError(f"{self._name} does not run")
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(change).encode() + b"\n")
+        self._heard()
+
+    def kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with process:
+                process.kill()
+
+    def read_log(self) -> str:
+        file = self._log.fileno()
+        # A line is written at once; what is half there would be half of a write.
+        return os.pread(file, os.fstat(file).st_size, 0).decode()
+
+    def _heard(self) -> None:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], _START_SECONDS)[0]:
+            raise RuntimeError(f"{self._name} says nothing")
+        if self._process.stdout.readline() != b"ready\n":
+            raise RuntimeError(f"{self._name} has failed, status {self._process.wait()}")
+
+
+def _bound(port: int) -> socket.socket:
+    """Return a socket bound to a port that another one of ours may be bound to."""
+    bound = socket.socket()
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    bound.bind((LOOPBACK, port))
+    return bound
+
+
+# From here on: what runs in the processes.
+
+
+class _Request(NamedTuple):
+    whole: bytes
+    """All its bytes, without what is said of the connection."""
+    method: str
+    path: str
+    headers: Mapping[bytes, bytes]
+    keep_alive: bool
+
+    def has(self, header: Sequence[str | None]) -> bool:
+        name, value = header
+        assert name is not None
+        found = self.headers.get(name.lower().encode())
+        return found is not None and (value is None or found == value.encode())
+
+
+class _Unreadable(ValueError):
+    def __init__(self, status: int) -> None:
+        self.status = status
+
+
+def _headers(head: bytes) -> dict[bytes, bytes]:
+    pairs = (line.partition(b":") for line in head.split(b"\r\n")[1:])
+    return {name.lower(): value.strip() for name, _, value in pairs}
+
+
+def _length(headers: Mapping[bytes, bytes], longest: int) -> int:
+    text = headers.get(b"content-length", b"0")
+    if b"transfer-encoding" in headers or not text.isdigit():
+        raise _Unreadable(400)
+    if len(text) > 12 or int(text) > longest:
+        raise _Unreadable(413)
+    return int(text)
+
+
+def _take_request(buffer: bytearray) -> _Request | None:
+    """Take one whole request off the buffer; raises :class:`_Unreadable` for what is none."""
+    end = buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
+    if end < 0:
+        if len(buffer) >= MAX_HEAD_BYTES:
+            raise _Unreadable(413)
+        return None
+    head = bytes(buffer[:end])
+    if not (start := _START_LINE.fullmatch(head.partition(b"\r\n")[0])):
+        raise _Unreadable(400)
+    headers = _headers(head)
+    until = end + 4 + _length(headers, MAX_BODY_BYTES)
+    if len(buffer) < until:
+        return None
+    body = bytes(buffer[end:until])
+    del buffer[:until]
+    connection = headers.get(b"connection", b"").lower()
+    method, path, minor = start.groups()
+    return _Request(
+        whole=(_CONNECTION.sub(b"", head) if connection else head) + body,
+        method=method.decode(),
+        path=path.decode(),
+        headers=headers,
+        keep_alive=minor == b"1" and connection != b"close",
+    )
+
+
+def _answer(status: int, body: bytes, headers: str = "", *, with_body: bool = True) -> bytes:
+    headers = f"Content-Type: text/plain\r\nContent-Length: {len(body)}\r\n{headers}"
+    return f"HTTP/1.1 {status} {_REASONS[status]}\r\n{headers}\r\n".encode() + (body if with_body else b"")
+
+
+class _Requests(asyncio.Protocol):
+    """The requests of one connection, one after the other. asyncio has set TCP_NODELAY."""
+
+    def __init__(self, ask: Callable[[_Request, "_Requests"], None], open_ones: set["_Requests"]) -> None:
+        self._ask = ask
+        self._open_ones = open_ones
+        self._buffer = bytearray()
+        self._asked: _Request | None = None
+        self.transport: asyncio.Transport
+        self.on_lost: Callable[[], None] | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._open_ones.add(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._open_ones.discard(self)
+        if self.on_lost is not None:
+            self.on_lost()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        if self._asked is None:
+            self._next()
+        elif len(self._buffer) > MAX_HEAD_BYTES + MAX_BODY_BYTES:
+            self.transport.abort()
+
+    def answer(self, payload: bytes, *, last: bool = False) -> None:
+        """Answer the request that was asked last."""
+        asked, self._asked, self.on_lost = self._asked, None, None
+        if self.transport.is_closing():
+            return
+        self.transport.write(payload)
+        if asked is None or last or not asked.keep_alive:
+            self.transport.close()
+        elif self._buffer:
+            asyncio.get_running_loop().call_soon(self._next)
+
+    def _next(self) -> None:
+        try:
+            request = None if self.transport.is_closing() else _take_request(self._buffer)
+        except _Unreadable as error:
+            self.answer(_answer(error.status, b"", "Connection: close\r\n"))
+            return
+        if request is not None:
+            self._asked = request
+            self._ask(request, self)
+
+
+def _nth(number: int, share: float) -> bool:
+    """Tell whether the number-th, from 1, is one of a share that is spread evenly."""
+    return int(number * share + 1e-9) > int((number - 1) * share + 1e-9)
+
+
+class _Server:
+    """A colour."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._colour: Colour = settings["colour"]
+        self._header: Sequence[str | None] = settings["header"]
+        self._marker: str = settings["marker"]
+        self._port: int = settings["port"]
+        self._log: int = settings["log"]
+        self._listening: asyncio.Server | None = None
+        self._connections: set[_Requests] = set()
+        self._behaviour = Behaviour()
+        self._since = 0.0
+        self._number = 0
+
+    async def change(self, change: Mapping[str, Any]) -> None:
+        self._behaviour = Behaviour(**change["behaviour"])
+        self._since = time.monotonic()
+        self._number = 0
+        if self._behaviour.refuse and self._listening is not None:
+            self._listening.close()
+            self._listening = None
+            for connection in tuple(self._connections):
+                connection.transport.abort()
+        if not self._behaviour.refuse and self._listening is None:
+            self._listening = await _listen(self._port, lambda: _Requests(self._ask, self._connections))
+
+    def _ask(self, request: _Request, connection: _Requests) -> None:
+        self._number += 1
+        arrived = time.monotonic()
+        due = self._due(arrived)
+        number, behaviour = self._number, self._behaviour
+        if due <= arrived:
+            self._respond(request, connection, behaviour, number, arrived)
+            return
+        waiting = asyncio.get_running_loop().call_at(
+            due, self._respond, request, connection, behaviour, number, arrived
+        )
+        connection.on_lost = waiting.cancel
+
+    def _due(self, arrived: float) -> float:
+        """Return when a request is answered: the event loop's clock is ``time.monotonic`` too."""
+        seconds = self._behaviour.latency_seconds
+        if self._behaviour.slow is not None and _nth(self._number, self._behaviour.slow[0]):
+            seconds = self._behaviour.slow[1]
+        return self._awake(self._awake(arrived) + seconds)
+
+    def _awake(self, moment: float) -> float:
+        """Return the end of the stall that a moment falls into, or the moment."""
+        if self._behaviour.stall is None:
+            return moment
+        length, every = self._behaviour.stall
+        into = (moment - self._since) % every
+        return moment if into < every - length else moment + every - into
+
+    def _respond(
+        self, request: _Request, connection: _Requests, behaviour: Behaviour, number: int, arrived: float
+    ) -> None:
+        status = 503 if _nth(number, behaviour.errors) else 200
+        revision = behaviour.revision or REVISIONS[self._colour]
+        if _nth(number, behaviour.wrong_revision):
+            revision = OTHER_REVISION
+        headers = f"{self._marker}: {revision}\r\n" if behaviour.marker else ""
+        if not (behaviour.keep_alive and request.keep_alive):
+            headers += "Connection: close\r\n"
+        body = b"." * behaviour.body_bytes
+        payload = _answer(status, body, headers, with_body=request.method != "HEAD")
+        marked = request.has(self._header)
+        line = f"{arrived:.6f} {time.monotonic():.6f} {status} {marked:d} {request.method} {request.path}\n"
+        # First, for whoever has the answer looks for it in the log.
+        os.write(self._log, line.encode())
+        connection.answer(payload, last=not behaviour.keep_alive)
+
+
+class _Router:
+    """Service Connect's proxy, or a load balancer with a rule for tests."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._header: Sequence[str | None] = settings["header"]
+        self._port: int = settings["port"]
+        self._weight = 0.0
+        self._number = 0
+        self._upstreams = {colour: _Upstream(port) for colour, port in settings["ports"].items()}
+        self._listening: asyncio.Server | None = None
+        self._connections: set[_Requests] = set()
+
+    async def change(self, change: Mapping[str, Any]) -> None:
+        self._weight = change["weight"]
+        self._number = 0
+        if self._listening is None:
+            self._listening = await _listen(self._port, lambda: _Requests(self._ask, self._connections))
+
+    def _ask(self, request: _Request, connection: _Requests) -> None:
+        if request.has(self._header):
+            self._upstreams["green"].ask(request, connection)
+            return
+        self._number += 1
+        colour = "green" if _nth(self._number, self._weight / 100) else "blue"
+        self._upstreams[colour].ask(request, connection)
+
+
+class _Upstream:
+    """A colour as the router sees it: connections that are kept, as many as there are requests at once."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[_Forwarding] = []
+        self._opening: set[asyncio.Task[None]] = set()
+
+    def ask(self, request: _Request, client: _Requests) -> None:
+        while self._idle:
+            forwarding = self._idle.pop()
+            if not forwarding.transport.is_closing():
+                forwarding.send(request, client)
+                return
+        opening = asyncio.get_running_loop().create_task(self._open(request, client))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
+
+    async def _open(self, request: _Request, client: _Requests) -> None:
+        try:
+            _, forwarding = await asyncio.get_running_loop().create_connection(
+                lambda: _Forwarding(self._idle), LOOPBACK, self._port
+            )
+        except OSError:
+            client.answer(_unavailable("connection failure"))
+            return
+        if client.transport.is_closing():
+            forwarding.transport.abort()
+        else:
+            forwarding.send(request, client)
+
+
+class _Forwarding(asyncio.Protocol):
+    """A connection to a colour: one request at a time."""
+
+    def __init__(self, idle: list["_Forwarding"]) -> None:
+        self._idle = idle
+        self._buffer = bytearray()
+        self._until: int | None = None
+        self._request: _Request | None = None
+        self._client: _Requests | None = None
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def send(self, request: _Request, client: _Requests) -> None:
+        self._request, self._client, self._until = request, client, None
+        client.on_lost = self.transport.abort
+        self.transport.write(request.whole)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        try:
+            if self._until is None:
+                self._until = self._length_of_answer()
+        except _Unreadable:
+            self.transport.abort()
+            return
+        if self._until is None or len(self._buffer) < self._until or self._client is None:
+            return
+        payload = bytes(self._buffer)
+        head = payload.partition(b"\r\n\r\n")[0]
+        closes = _CONNECTION.search(head) is not None
+        client, self._client = self._client, None
+        self._buffer.clear()
+        if closes:
+            self.transport.close()
+        else:
+            self._idle.append(self)
+        client.answer(_CONNECTION.sub(b"", head) + payload[len(head) :] if closes else payload)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        if self in self._idle:
+            self._idle.remove(self)
+        client, self._client = self._client, None
+        if client is not None:
+            client.answer(_unavailable("connection termination"))
+
+    def _length_of_answer(self) -> int | None:
+        end = self._buffer.find(b"\r\n\r\n", 0, MAX_HEAD_BYTES)
+        if end < 0:
+            if len(self._buffer) >= MAX_HEAD_BYTES:
+                raise _Unreadable(413)
+            return None
+        length = _length(_headers(bytes(self._buffer[:end])), MAX_ANSWER_BYTES)
+        assert self._request is not None
+        return end + 4 + (0 if self._request.method == "HEAD" else length)
+
+
+def _unavailable(why: str) -> bytes:
+    """Answer as Envoy, which Service Connect's proxy is, where the endpoint does not."""
+    text = f"upstream connect error or disconnect/reset before headers. reset reason: {why}"
+    return _answer(503, text.encode(), "server: envoy\r\n")
+
+
+async def _listen(port: int, connection: Callable[[], asyncio.Protocol]) -> asyncio.Server:
+    return await asyncio.get_running_loop().create_server(connection, sock=_bound(port), backlog=1024)
+
+
+async def _serve(settings: Mapping[str, Any]) -> None:
+    """Do as told, line by line, until there is nobody left to tell."""
+    part = _Server(settings) if "colour" in settings else _Router(settings)
+    await part.change(settings)
+    lines = asyncio.StreamReader()
+    await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(lines), sys.stdin.buffer
+    )
+    os.write(1, b"ready\n")
+    while line := await lines.readline():
+        await part.change(json.loads(line))
+        os.write(1, b"ready\n")
+
+
+def _pair(text: str) -> tuple[float, float]:
+    first, _, second = text.partition(",")
+    return float(first), float(second)
+
+
+def _header(text: str) -> tuple[str, str | None]:
+    name, _, value = text.partition(":")
+    return name.strip(), value.strip() or None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Start all three, say where they are, and go on until interrupted."""
+    parser = argparse.ArgumentParser(
+        prog="python -m rehearsal.loopback", description=__doc__.split("\n", 1)[0]
+    )
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    parser.add_argument(
+        "--header", type=_header, default=HEADER, metavar="NAME[:VALUE]", help="what asks for green"
+    )
+    parser.add_argument(
+        "--marker", default=MARKER, metavar="NAME", help="the answers' header with the revision"
+    )
+    parser.add_argument(
+        "--green-weight", type=float, default=0.0, metavar="PERCENT", help="of production traffic"
+    )
+    for colour in COLOURS:
+        group = parser.add_argument_group(colour)
+        group.add_argument(f"--{colour}-latency", type=float, default=0.0, metavar="SECONDS")
+        group.add_argument(f"--{colour}-errors", type=float, default=0.0, metavar="SHARE", help="from 0 to 1")
+        group.add_argument(f"--{colour}-stall", type=_pair, metavar="SECONDS,EVERY")
+    chosen = parser.parse_args(arguments)
+    if chosen.part:
+        asyncio.run(_serve(json.loads(chosen.part)))
+        return
+    behaviours = {
+        colour: Behaviour(
+            latency_seconds=getattr(chosen, f"{colour}_latency"),
+            errors=getattr(chosen, f"{colour}_errors"),
+            stall=getattr(chosen, f"{colour}_stall"),
+        )
+        for colour in COLOURS
+    }
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        Loopback(
+            header=chosen.header, marker=chosen.marker, green_weight=chosen.green_weight, **behaviours
+        ) as loopback,
+    ):
+        for name, url in (
+            ("router", loopback.url),
+            ("blue", loopback.blue_url),
+            ("green", loopback.green_url),
+        ):
+            print(f"{name:<6} {url}", flush=True)  # noqa: T201 - what it is run for
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
