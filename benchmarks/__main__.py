@@ -10,6 +10,8 @@ MODULES = (
     "benchmarks.consumer_throughput",
     "benchmarks.canary_speed",
     "benchmarks.canary_statistics",
+    "benchmarks.load_generator",
+    "benchmarks.load_test_hook",
 )
 
 sys.exit(max([subprocess.run([sys.executable, "-m", module], check=False).returncode for module in MODULES]))
