@@ -1,4 +1,5 @@
 # make rehearse    the tour: real deployments, approved, rejected and rolled back, on this machine
+# make load-demo   the load test hook with a real Locust, and real servers on this machine
 # make test        everything that can be checked here; says by name what it skipped
 # make lint        style, types, boundaries, templates
 # make build       the Lambda artifacts, by sam build
@@ -19,7 +20,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 include artifact/build.mk
 
-.PHONY: help rehearse test lint build benchmark coverage format setup
+.PHONY: help rehearse load-demo test lint build benchmark coverage format setup
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -34,6 +35,9 @@ setup: .venv/.synced
 rehearse: setup
 	@$(RUN) rehearse $(ARGS)
 
+load-demo: setup
+	@$(RUN) rehearse --clock real examples/load_demo/pass.yaml examples/load_demo/refuse.yaml $(ARGS)
+
 test: setup
 	@$(RUN) pytest --numprocesses auto --dist worksteal $(ARGS)
 
@@ -43,6 +47,7 @@ lint: setup
 	@$(RUN) mypy
 	@$(RUN) lint-imports --no-logo
 	@$(RUN) sam validate --lint --template template.yaml
+	@$(RUN) cfn-lint examples/unicorn_watch/*/template.yaml
 
 format: setup
 	@$(RUN) ruff format .
@@ -51,7 +56,7 @@ format: setup
 build: setup
 	@$(RUN) sam build
 
-DECIDES := shared/*,hooks/canary_comparison/*,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
+DECIDES := shared/*,hooks/canary_comparison/*,hooks/load_test/*.py,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
 
 # The floor that design.md sets: branches count, for all that hooks share and all that decides.
 coverage: setup

@@ -17,8 +17,11 @@ FUNCTION_TYPE = "AWS::Serverless::Function"
 # so no policy says who calls it.
 WITHOUT_PERMISSION = {"sts": frozenset({"GetCallerIdentity"})}
 
-# Not called by our code: the runtime ships what is printed.
-BY_THE_RUNTIME = frozenset({"logs"})
+# Not called by our code: the runtime ships what is printed, and Lambda brings a function into its VPC.
+BY_THE_RUNTIME = frozenset({"logs", "ec2"})
+
+# Where botocore calls a service otherwise than IAM does.
+BOTOCORE_NAMES = {"elasticloadbalancing": "elbv2"}
 
 # https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html: IAM names permissions,
 # and where one is not the name of an API operation, it is one of these.
@@ -78,7 +81,8 @@ def _operations(
                 f"{name}: expected the name of one permission, such as ssm:GetParameter, got {action!r}"
             )
         if service not in BY_THE_RUNTIME:
-            found.setdefault(service, set()).update(OPERATIONS_OF_ACTION.get(action, (permission,)))
+            operations = OPERATIONS_OF_ACTION.get(action, (permission,))
+            found.setdefault(BOTOCORE_NAMES.get(service, service), set()).update(operations)
     return {service: frozenset(names) for service, names in found.items()}
 
 

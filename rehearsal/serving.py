@@ -16,6 +16,7 @@ from types import FrameType
 
 from botocore.exceptions import ClientError
 
+from rehearsal import load_channel
 from rehearsal.aws.cloud import Cloud
 from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.aws.server import Server
@@ -31,6 +32,7 @@ from rehearsal.model import (
 )
 from rehearsal.report.timeline import Timeline
 from rehearsal.scenario import Scenario, find
+from rehearsal.service import TEST_HEADER
 from rehearsal.world import PERSON, Rehearsal
 from shared.errors import Misconfigured
 from shared.lifecycle import LifecycleEvent
@@ -47,11 +49,18 @@ def serve(scenario: str | None, events: Sequence[Path], host: str, port: int) ->
         for payload in payloads:
             know(rehearsal.cloud.control_plane, payload)
             make_queue(rehearsal.cloud, payload)
+            make_route(rehearsal.cloud.control_plane, payload)
+        if payloads:
+            load_channel.make(rehearsal.cloud)
         # Before the address is told, for whoever starts this may end it as soon as it knows.
         signal.signal(signal.SIGTERM, _end)
         # Of a person, so that what is written with them is not taken for the function's own.
         person = rehearsal.cloud.credentials(*PERSON)
-        variables = {"AWS_ENDPOINT_URL": server.url, **person}
+        variables = {
+            "AWS_ENDPOINT_URL": server.url,
+            **person,
+            **(load_channel.variables() if payloads else {}),
+        }
         print(" ".join(f"{name}={value}" for name, value in variables.items()), flush=True)
         if chosen is None:
             with contextlib.suppress(KeyboardInterrupt):
@@ -168,6 +177,25 @@ def make_queue(cloud: Cloud, event: object) -> None:
         arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         redrive = json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 5})
         sqs.create_queue(QueueName=name, Attributes={**kind, "RedrivePolicy": redrive})
+
+
+def make_route(plane: ControlPlane, event: object) -> None:
+    """Give the revisions the Service Connect port that an event's hookDetails name, if they name one."""
+    try:
+        call = LifecycleEvent.parse(event)
+    except Misconfigured:
+        return
+    name = call.hook_details.get("portName")
+    if not isinstance(name, str):
+        return
+    alias = {"port": 8080, "dnsName": call.service.service, "testTrafficRules": {"header": TEST_HEADER}}
+    for revision in plane.revisions.values():
+        if revision.arn.belongs_to(call.service):
+            revision.service_connect = {
+                "enabled": True,
+                "namespace": call.service.cluster,
+                "services": [{"portName": name, "clientAliases": [alias]}],
+            }
 
 
 @contextlib.contextmanager

@@ -1,12 +1,40 @@
-"""In CI every part that a test needs is there, so a test that skips itself is a defect of the set-up."""
+"""What all tests share: work done once for all workers, and no skipping in CI."""
 
+import fcntl
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+
+MakeOnce = Callable[[str, Callable[[Path], None]], Path]
+"""Takes a file's or folder's name and what makes it, and returns where it is."""
+
+
+@pytest.fixture(scope="session")
+def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
+    """Have one worker make what takes long, while others that need it wait."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def made(name: str, make: Callable[[Path], None]) -> Path:
+        path = shared / name
+        with (shared / f"{name}.lock").open("a+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.seek(0)
+            # The file may be there without being whole, where making it failed.
+            if not lock.read():
+                make(path)
+                lock.write("made")
+        return path
+
+    return made
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Fail in CI when a test skipped itself: every part is there, so the set-up is at fault."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     skipped = reporter.stats.get("skipped", []) if reporter else []
     if skipped and os.environ.get("CI") and session.exitstatus == pytest.ExitCode.OK:

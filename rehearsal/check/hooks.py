@@ -6,12 +6,11 @@ import pkgutil
 from collections.abc import Mapping
 from typing import Protocol
 
-from pydantic import BaseModel
-
 import hooks
 from rehearsal.intrinsics import Unresolved
 from rehearsal.lambda_functions import Function
 from shared.lifecycle import Stage
+from shared.settings import Settings
 
 
 class KnownHook(Protocol):
@@ -19,7 +18,7 @@ class KnownHook(Protocol):
 
     name: str
     stages: frozenset[Stage]
-    settings: type[BaseModel]
+    settings: type[Settings]
 
 
 def known_hooks() -> dict[str, KnownHook]:

@@ -111,7 +111,12 @@ class SamLocalServer:
                 ],
                 # A folder without samconfig.toml: what it says is for people at the keyboard.
                 cwd=scratch,
-                env={**os.environ, "SAM_CLI_TELEMETRY": "0", **credentials(self._environment)},
+                env={
+                    **os.environ,
+                    "SAM_CLI_TELEMETRY": "0",
+                    **credentials(self._environment),
+                    **account_endpoint(self._environment),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -207,6 +212,12 @@ def container_variables(environment: Mapping[str, str]) -> dict[str, str]:
         if url and url.hostname in LOOPBACK:
             variables[name] = url._replace(netloc=url.netloc.replace(url.hostname, HOST)).geturl()
     return variables
+
+
+def account_endpoint(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return where SAM can ask whose account it is; where nobody answers it asks for many seconds."""
+    endpoint = environment.get("AWS_ENDPOINT_URL")
+    return {"AWS_ENDPOINT_URL_STS": endpoint} if endpoint else {}
 
 
 def credentials(environment: Mapping[str, str]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Artifacts as `sam build` makes them, and an AWS behind them that knows each event's deployment."""
 
-import fcntl
 import functools
 import json
 import os
@@ -21,6 +20,7 @@ from rehearsal.runtime.lambda_python import ROOT, find_uv, lambda_python
 from rehearsal.runtime.sam_local import SamLocalError, find_sam, prepare
 from rehearsal.serving import know
 from rehearsal.template import Template
+from tests.conftest import MakeOnce
 
 FUNCTION = "ManualApprovalFunction"
 EVENTS = ROOT / "events"
@@ -56,25 +56,21 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder that `sam build` made, once for all workers."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    folder = shared / "aws-sam-build"
-    with (shared / "aws-sam-build.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (folder / "template.yaml").exists():
-            result = subprocess.run(
-                [find_sam(), "build", "--build-dir", str(folder)],
-                cwd=ROOT,
-                env={**os.environ, "SAM_CLI_TELEMETRY": "0", "UV": find_uv()},
-                capture_output=True,
-                text=True,
-                check=False,
-            )
-            assert result.returncode == 0, result.stdout + result.stderr
-    return folder
+def build(make_once: MakeOnce) -> Path:
+    """The folder that `sam build` made."""
+    return make_once("aws-sam-build", _sam_build)
+
+
+def _sam_build(folder: Path) -> None:
+    result = subprocess.run(
+        [find_sam(), "build", "--build-dir", str(folder)],
+        cwd=ROOT,
+        env={**os.environ, "SAM_CLI_TELEMETRY": "0", "UV": find_uv()},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.fixture(scope="session")

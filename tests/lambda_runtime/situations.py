@@ -3,16 +3,21 @@
 One function per hook, by the name of its folder in ``events/``; each brings about the situation of one event.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import time_machine
+from load_generator.job import Job
+from load_generator.snapshot import Counts, Snapshot
+from load_generator.snapshot import State as RunState
 
 from hooks.consumer_activation.state import State
+from rehearsal import load_channel
 from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.runtime import Invocation
-from rehearsal.serving import make_queue
+from rehearsal.serving import make_queue, make_route
 from shared.lifecycle import LifecycleEvent
 
 from .conftest import EVENTS, Aws, read_event
@@ -116,8 +121,51 @@ def canary_comparison(name: str, event: object, aws: Aws, send: Send) -> None:
                 aws.cloud.publish_metrics("AWS/ApplicationELB", dimensions, values, at)
 
 
+def load_test(name: str, event: object, aws: Aws, send: Send) -> None:
+    """Have a generator's queue and bucket, and what it has measured so far."""
+    make_route(aws.cloud.control_plane, event)
+    load_channel.make(aws.cloud)
+    channel = load_channel.variables()
+    if name not in {"under_way", "passed", "slower"}:
+        return
+    asked = send()
+    assert asked.reply["hookStatus"] == "IN_PROGRESS", asked
+    call = LifecycleEvent.parse(event)
+    run = f"{call.deployment.id}-{call.target.id}-1"
+    sqs = aws.cloud.client("sqs", user="admin", policies=[ALLOW_ALL])
+    [message] = sqs.receive_message(QueueUrl=channel["LOAD_QUEUE_URL"])["Messages"]
+    job = Job.read(message["Body"])
+    slower = 1.5 if name == "slower" else 1.0
+    until = job.seconds / 2 if name == "under_way" else job.seconds
+    counts = Counts()
+    for arm, factor in (("green", slower), ("blue", 1.0)):
+        counted, due = counts.arm(arm), round(job.due(arm, until))
+        counted.sent = counted.answered = due
+        for number in range(due):
+            # Evenly over all percentiles, from 20 to 120 ms.
+            counted.latency.record(factor * (0.02 + 0.1 * number / due))
+    snapshot = Snapshot(
+        run=run,
+        state=RunState.RUNNING if name == "under_way" else RunState.FINISHED,
+        at=datetime.now(UTC),
+        elapsed_seconds=until,
+        due_seconds=until,
+        workers=(2, 2, 0),
+        preflight={"green": "catalog:42", "blue": "catalog:41"},
+        counts=counts,
+        due={arm: job.due(arm, until) for arm in job.shares},
+    )
+    kind = "result" if snapshot.state.is_final else "progress"
+    aws.cloud.client("s3", user="admin", policies=[ALLOW_ALL]).put_object(
+        Bucket=channel["LOAD_BUCKET"],
+        Key=f"runs/{run}/{kind}.json",
+        Body=json.dumps(snapshot.write()).encode(),
+    )
+
+
 SITUATIONS: Mapping[str, Callable[[str, object, Aws, Send], None]] = {
     "manual_approval": manual_approval,
     "consumer_activation": consumer_activation,
     "canary_comparison": canary_comparison,
+    "load_test": load_test,
 }

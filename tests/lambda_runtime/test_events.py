@@ -17,6 +17,7 @@ from rehearsal.runtime.rie import Rie
 from rehearsal.runtime.sam_local import (
     GRACE_SECONDS,
     HOST,
+    account_endpoint,
     architecture,
     container_variables,
     credentials,
@@ -91,7 +92,12 @@ def test_sam_local_invoke_gets_the_expected_reply(
                 *("--parameter-overrides", f"Architecture={architecture()}"),
             ],
             cwd=ROOT,
-            env={**os.environ, "SAM_CLI_TELEMETRY": "0", **credentials(environment)},
+            env={
+                **os.environ,
+                "SAM_CLI_TELEMETRY": "0",
+                **credentials(environment),
+                **account_endpoint(environment),
+            },
             capture_output=True,
             text=True,
             check=False,

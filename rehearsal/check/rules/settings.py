@@ -1,5 +1,6 @@
 """Rules on ``HookDetails``: what our hooks would say to them at the first call, said now."""
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -66,8 +67,18 @@ def outlives_timeout(view: ServiceView) -> Iterator[Problem]:
                     hook.at("HookDetails", key),
                     (
                         f"{hook.label}: {key} is {plain(minutes)}{'' if key in details else ' by default'}, "
-                        "and ECS ends the "
+                        "and ECS ends "
                         f"hook after {plain(limit)} minutes; set it below TimeoutInMinutes"
+                    ),
+                )
+        with contextlib.suppress(ValidationError):
+            longest = hook.ours.settings.model_validate(_without_state(details)).longest_minutes
+            if longest is not None and longest >= limit:
+                yield (
+                    hook.at("HookDetails"),
+                    (
+                        f"{hook.label}: with these settings it may take {longest:.0f} minutes, and ECS ends "
+                        f"the hook after {plain(limit)}; give it more with TimeoutInMinutes"
                     ),
                 )
 
@@ -100,6 +111,10 @@ def _read(hook: HookView) -> dict[str, Any] | str | None:
         except (ValueError, RecursionError):
             return f"is a text that is not JSON: {shown(details)}"
     return details if isinstance(details, dict) else f"is {shown(details)}"
+
+
+def _without_state(details: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in details.items() if key != STATE_KEY}
 
 
 def _open(value: object) -> bool:

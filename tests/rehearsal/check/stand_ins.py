@@ -14,6 +14,10 @@ class _Settings(BaseModel):
 
     mode: Literal["enforce", "observe"] = "enforce"
 
+    @property
+    def longest_minutes(self) -> float | None:
+        return None
+
 
 class _Approval(_Settings):
     required_approvals: int = Field(1, ge=1, le=10)
@@ -22,13 +26,21 @@ class _Approval(_Settings):
     on_expiry: Literal["refuse", "proceed"] = "refuse"
 
 
+class _LoadTest(_Settings):
+    seconds: float = 300
+
+    @property
+    def longest_minutes(self) -> float:
+        return self.seconds / 60
+
+
 @dataclass
 class StandIn:
     """What the checks read of a hook's entry point."""
 
     name: str
     stages: frozenset[Stage]
-    settings: type[BaseModel]
+    settings: type[_Settings]
 
 
 KNOWN = {
@@ -45,5 +57,6 @@ KNOWN = {
             frozenset({Stage.PRE_PRODUCTION_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT}),
             _Settings,
         ),
+        StandIn("load_test", frozenset({Stage.POST_TEST_TRAFFIC_SHIFT}), _LoadTest),
     )
 }

@@ -1,0 +1,161 @@
+"""The hook, its Locust driver and a real Locust with the generator's locustfile, against real servers."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal import functions
+from rehearsal.aws.cloud import Cloud
+from rehearsal.aws.identities import ALLOW_ALL
+from rehearsal.lambda_functions import Function
+from rehearsal.loopback import Behaviour, Loopback
+from rehearsal.runtime.in_process import InProcess
+from tests.shared.checkout import BLUE, GREEN, POST_TEST, REGION, assert_valid, deploy, event
+
+FUNCTION = "LoadTestFunction"
+SECONDS = 60
+HEADER = ("x-release", "green")
+DETAILS: dict[str, Any] = {
+    "load": [{"seconds": 7, "at": 40}],
+    "graceSeconds": 1,
+    "blueShare": 0.5,
+    "pollSeconds": 1,
+    "minimumSamples": 50,
+    "rules": ["errors < 1%", "p(90) <= 1.5 x blue + 100ms"],
+}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def locust(token: str, targets: str, folder: Path) -> Iterator[str]:
+    """Run a master with two workers, as a team would; yield where it is."""
+    port = free_port()
+    environment = {
+        **os.environ,
+        "LOAD_TOKEN": token,
+        "LOAD_TARGETS": targets,
+        "LOAD_WORKERS": "2",
+        "LOAD_MASTER_PORT": str(free_port()),
+        "LOAD_HEALTH_FILE": str(folder / "alive"),
+    }
+    command = [sys.executable, "-m", "load_generator", "serve", "--host", "127.0.0.1", "--port", str(port)]
+    with (folder / "locust.log").open("wb") as log:
+        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, process_group=0)
+        try:
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+@dataclass
+class Account:
+    """An account in the middle of a deployment, whose hook asks a Locust over HTTP."""
+
+    cloud: Cloud
+    function: Function
+    variables: Mapping[str, str]
+
+    def ask(self, details: Any) -> tuple[dict[str, Any], str]:
+        """Call the hook once; return its reply, and what it logged."""
+        policy = {"Version": "2012-10-17", "Statement": self.function.statements}
+        credentials = self.cloud.credentials(f"{FUNCTION}Role", FUNCTION, [policy])
+        environment = {**functions.environment(self.function), **credentials, **self.variables}
+        invocation = InProcess().invoke(self.function, event(POST_TEST, details=details), environment)
+        assert invocation.error is None
+        assert_valid(invocation.reply)
+        return invocation.reply, "\n".join(invocation.log_lines)
+
+    def walk(self, details: Any) -> tuple[dict[str, Any], str]:
+        """Call the hook until it has decided, at the pace that it asks for."""
+        until = time.monotonic() + SECONDS
+        while True:
+            reply, log = self.ask(details)
+            if reply["hookStatus"] != "IN_PROGRESS":
+                return reply, log
+            assert time.monotonic() < until, log
+            details = reply["hookDetails"]
+            time.sleep(min(reply["callBackDelay"], 2))  # ECS's own pause, cut short
+
+
+@pytest.fixture
+def account(tmp_path: Path) -> Iterator[Callable[..., Any]]:
+    """Return what opens an account, given how green behaves and which token the hook has."""
+
+    @contextmanager
+    def opened(green: Behaviour, *, knows: bool = True) -> Iterator[Account]:
+        token = secrets.token_urlsafe(24)
+        with (
+            Loopback(header=HEADER, blue=Behaviour(), green=green) as loopback,
+            Cloud(region=REGION) as cloud,
+        ):
+            port = int(loopback.url.rpartition(":")[2])
+            with locust(token, f"127.0.0.1:{port}", tmp_path) as url, cloud.enforcing_iam():
+                deploy(cloud)
+                _connect(cloud, port)
+                cloud.identity(user="admin", policies=[ALLOW_ALL])
+                kept = cloud.client("secretsmanager", user="admin").create_secret(
+                    Name="locust", SecretString=json.dumps({"token": token if knows else "x" * 32})
+                )
+                parameters = (
+                    ("LocustUrl", url),
+                    ("LocustTokenSecretArn", kept["ARN"]),
+                    ("LoadTestSubnetIds", "subnet-0a1b2c3d"),
+                    ("LoadTestSecurityGroupIds", "sg-0a1b2c3d"),
+                )
+                function = functions.deployed(parameters)[FUNCTION]
+                yield Account(cloud, function, {})
+                assert cloud.defects == []
+
+    return opened
+
+
+def _connect(cloud: Cloud, port: int) -> None:
+    alias = {
+        "port": port,
+        "dnsName": "127.0.0.1",
+        "testTrafficRules": {"header": {"name": HEADER[0], "value": {"exact": HEADER[1]}}},
+    }
+    for number, arn in ((41, BLUE), (42, GREEN)):
+        revision = cloud.control_plane.revisions[str(arn)]
+        revision.task_definition = f"arn:aws:ecs:{REGION}:123456789012:task-definition/catalog:{number}"
+        revision.service_connect = {
+            "enabled": True,
+            "namespace": "shop",
+            "services": [{"portName": "http", "clientAliases": [alias]}],
+        }
+
+
+def test_a_good_green_passes_and_a_failing_one_does_not(account: Callable[..., Any]) -> None:
+    with account(Behaviour()) as shop:
+        assert shop.walk(DETAILS)[0] == {"hookStatus": "SUCCEEDED"}
+    with account(Behaviour(errors=0.2)) as shop:
+        reply, log = shop.walk(DETAILS)
+        assert reply == {"hookStatus": "FAILED"}
+        assert "green fails the load test: errors < 1%" in log
+
+
+def test_without_the_token_nothing_is_begun_and_none_is_shown(account: Callable[..., Any]) -> None:
+    with account(Behaviour(), knows=False) as shop:
+        reply, log = shop.walk(DETAILS)
+
+        assert reply == {"hookStatus": "FAILED"}
+        assert "does not take the token in arn:aws:secretsmanager:" in log
+        assert "xxxxxxxx" not in log
