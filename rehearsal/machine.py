@@ -83,6 +83,7 @@ class Plan:
     hooks: Sequence[LifecycleHook]
     exposure: Exposure
     scale_up_seconds: float = 60.0
+    clean_up_seconds: float = CLEAN_UP_SECONDS
     scale_up_fails: bool = False
     """Green never becomes healthy, and the circuit breaker trips."""
     leftovers: bool = False
@@ -245,7 +246,7 @@ class StageMachine:
         self._enter("CLEAN_UP")
         for source in deployment.sources:
             self._scale_in(source)
-        yield self.env.timeout(CLEAN_UP_SECONDS)
+        yield self.env.timeout(self.plan.clean_up_seconds)
 
     def _scale_up(self) -> Process:
         self._enter("SCALE_UP")

@@ -41,7 +41,10 @@ def replay(file: Path, out: TextIO) -> bool:
             # Nothing to compute: the request was just made, or the settings were unreadable.
             print(f"—  {name}: {record.get('verdict', {}).get('answer')}; {error}", file=out)
             continue
-        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, StopIteration) as error:
+        except (
+            *(ArithmeticError, AssertionError, AttributeError, LookupError),
+            *(StopIteration, TypeError, ValueError),
+        ) as error:
             raise DocumentError(
                 f"{file}: {name}: not a whole record: {type(error).__name__}: {error}"
             ) from error

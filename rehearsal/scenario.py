@@ -53,6 +53,13 @@ TOUR = (
     "throttled",
     "stopped-by-hand",
     "pause-hook",
+    "loaded",
+    "slow-under-load",
+    "failing-under-load",
+    "generator-lost",
+    "no-generator",
+    "blue-suffers",
+    "misrouted",
     "handed-over",
     "poisoned",
     "stalled",
@@ -91,6 +98,7 @@ class Service(_Part):
     leftovers: bool = Field(False, description="whether earlier deployments left a second active revision")
     tasks: int = Field(2, ge=1, le=100, description="how many tasks each revision has")
     scale_up: Duration = Field(60.0, description="until green is healthy")
+    clean_up: Duration = Field(60.0, description="until blue is gone")
     scale_up_fails: bool = Field(False, description="whether green never is, and the circuit breaker trips")
     images: dict[str, tuple[str, str]] = Field(
         default={
@@ -188,6 +196,20 @@ class Scenario(_Part):
     def has_aftermath(self) -> bool:
         """Whether someone acts after the deployment has ended."""
         return any("sweeper" in entry for entry in self.actors)
+
+    @property
+    def loads(self) -> bool:
+        """Whether there is a queue for runs of a load test."""
+        return any(hook.hook == "load_test" for hook in self.hooks) or any(
+            "generator" in entry for entry in self.actors
+        )
+
+    @property
+    def real_actor(self) -> str | None:
+        """The first actor that is a process of its own, and can't be told a virtual time."""
+        from rehearsal.actors import actor_of  # noqa: PLC0415  # actors know scenarios' durations
+
+        return next((kind for entry in self.actors for kind in entry if actor_of(entry).is_real), None)
 
     def _entries(self, *, pause: bool) -> list[HookEntry]:
         return [entry for entry in self.hooks if (entry.hook == "pause") == pause]

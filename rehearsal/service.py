@@ -46,6 +46,8 @@ class DeployedService:
         self.rng = rng
         self.clock = clock
         self.arn = ServiceArn("aws", region, account, scenario.service.cluster, scenario.service.name)
+        self.address = (scenario.service.name, 8080)
+        """Host and port of its Service Connect alias."""
         self._task_definitions = 40
         self.active: list[ServiceRevision] = []
         """Revisions with tasks, the serving one last."""
@@ -93,11 +95,19 @@ class DeployedService:
             hooks=hooks,
             exposure=scenario.service.exposure,
             scale_up_seconds=scenario.service.scale_up,
+            clean_up_seconds=scenario.service.clean_up,
             scale_up_fails=scenario.service.scale_up_fails,
             leftovers=len(self.active) > 1,
             resolve=lambda _: self._start(green),
             scaled=self._scaled,
         )
+
+    def answer_at(self, host: str, port: int) -> None:
+        """Have all revisions reached there, through Service Connect."""
+        self.address = (host, port)
+        for revision in self.plane.revisions.values():
+            if revision.arn.belongs_to(self.arn):
+                revision.service_connect = self._service_connect()
 
     def ended(self, plan: Plan, status: Status) -> None:
         """Take note of which revisions run on after a deployment has ended."""
@@ -286,7 +296,8 @@ class DeployedService:
     def _service_connect(self) -> JsonObject | None:
         if self.scenario.service.exposure not in {"service-connect", "alb+service-connect"}:
             return None
-        alias = {"port": 8080, "dnsName": self.arn.service, "testTrafficRules": {"header": TEST_HEADER}}
+        host, port = self.address
+        alias = {"port": port, "dnsName": host, "testTrafficRules": {"header": TEST_HEADER}}
         return {
             "enabled": True,
             "namespace": self.arn.cluster,

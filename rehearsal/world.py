@@ -9,7 +9,9 @@
 import contextlib
 import json
 import random
+import signal
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,11 +19,12 @@ from typing import Any, Literal, Self
 
 from moto.sns.models import sns_backends
 
-from rehearsal import functions
+from rehearsal import functions, load_channel
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.aws.faults import Make
 from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.consumers import Ledger, Line, quiet_library
+from rehearsal.document import DocumentError
 from rehearsal.expectations import check
 from rehearsal.lambda_functions import Function
 from rehearsal.machine import Plan, StageMachine
@@ -48,6 +51,9 @@ SETTLING_SECONDS = 0.001
 
 # Workers go on for so long before it is summed up what they did.
 CONSUMERS_SETTLE_SECONDS = 60.0
+
+# A run of a load test that nobody asks about any more ends by its lease, and has not begun after its time.
+LOAD_SETTLES_SECONDS = 1800.0
 
 # Actors that outlive the deployment get this much longer to finish what they do.
 AFTERMATH = timedelta(days=2).total_seconds()
@@ -126,6 +132,11 @@ class Rehearsal:
         saw: Callable[[Happening], None] = lambda _: None,
     ) -> Outcome:
         """Run a scenario to its end. Equal arguments give equal outcomes, on the virtual clock."""
+        if self.clock == "virtual" and (kind := scenario.real_actor):
+            raise DocumentError(
+                f"{scenario.name}: the {kind} actor's processes are real, and so must the clock be: "
+                "--clock real"
+            )
         chosen = Switches.model_validate(
             {**scenario.switches.model_dump(exclude_defaults=True), **(switches or {})}
         )
@@ -134,7 +145,8 @@ class Rehearsal:
             self.cloud.reset(seed=seed, switches=chosen)
             rng = random.Random(seed)  # noqa: S311  # not for secrets
             world = World(self, scenario, env, switches=chosen, rng=rng, saw=saw)
-            return world.play(seed)
+            with world:
+                return world.play(seed)
 
 
 class World:
@@ -155,6 +167,10 @@ class World:
         self.scenario = scenario
         self.switches = switches
         self.rng = rng
+        self.closing = contextlib.ExitStack()
+        """What is to be done in any case when the run is over."""
+        self.is_over = False
+        """Whether the last deployment has ended."""
         self.listeners: list[Callable[[Happening], None]] = []
         self.mail_readers: list[Callable[[str], None]] = []
         """Told each message on the notification topic, as its subscribers are."""
@@ -168,6 +184,8 @@ class World:
         topic = admin.create_topic(Name=TOPIC)["TopicArn"]
         self._topic = topic
         self._functions = functions.deployed((("NotificationTopicArn", topic),))
+        if scenario.loads:
+            load_channel.make(self.cloud)
         self._credentials: dict[str, dict[str, str]] = {}
         self.deployed = DeployedService(
             scenario,
@@ -192,6 +210,22 @@ class World:
         """Queues by name."""
         self.ledger: Ledger | None = None
         """What the service's tasks did at their queue, where it has one."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with _uninterrupted() if isinstance(self.env, RealEnvironment) else contextlib.nullcontext():
+            self.closing.close()
+
+    def serve_aws(self) -> str:
+        """Return where processes of their own reach this AWS, until the run is over."""
+        if self._rehearsal.endpoint_url:
+            return self._rehearsal.endpoint_url
+        # Only here: few need a web server. Hooks in this process have a shorter way.
+        from rehearsal.aws.server import Server  # noqa: PLC0415
+
+        return self.closing.enter_context(Server(self.cloud)).url
 
     @property
     def machine(self) -> StageMachine:
@@ -278,18 +312,19 @@ class World:
         self._deploy()
         duration = 0.0
         actors = [self.env.process(actor_of(entry).run(self)) for entry in self.scenario.actors]
-        longest = self.env.timeout(LONGEST)
+        limit = self.env.timeout(LONGEST)
         # A newer deployment starts at the moment the one it supersedes has ended, and is waited for too.
-        while self.machine.process.is_alive and not longest.processed:
-            self.env.run(until=self.machine.ended | longest)
+        while self.machine.process.is_alive and not limit.processed:
+            self.env.run(until=self.machine.ended | limit)
             duration = self.env.now
             self.env.run(until=self.env.timeout(SETTLING_SECONDS))
-        repairs = [
-            run for run, entry in zip(actors, self.scenario.actors, strict=True) if "repairer" in entry
-        ]
-        if repairs:
-            # What is repaired counts; and messages come in meanwhile, so that nobody else is waited for.
-            self.env.run(until=self.env.all_of(repairs) | self.env.timeout(AFTERMATH))
+        self.is_over = True
+        # What is repaired counts, and so does that no load goes on. Messages come in meanwhile, so that
+        # nobody else is waited for.
+        for kind, longest in (("repairer", AFTERMATH), ("generator", LOAD_SETTLES_SECONDS)):
+            acting = [run for run, entry in zip(actors, self.scenario.actors, strict=True) if kind in entry]
+            if acting:
+                self.env.run(until=self.env.all_of(acting) | self.env.timeout(longest))
         consumption = None
         if self.ledger:
             # A hook may have handed over with its last answer; workers have to hear of it.
@@ -394,6 +429,19 @@ class World:
                 with contextlib.suppress(ValueError):
                     record = json.loads(line).get("decision_record", record)
         return Invocation(reply=invocation.reply, error=invocation.error, record=record)
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Let Ctrl-C wait: pressed twice it would leave processes behind that nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Scripted:

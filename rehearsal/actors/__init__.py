@@ -27,6 +27,11 @@ class Actor(BaseModel, ABC):
 
     kind: ClassVar[str]
 
+    @property
+    def is_real(self) -> bool:
+        """Whether it acts with real processes, to which no virtual time can be told."""
+        return False
+
     @abstractmethod
     def run(self, world: "World") -> Process:
         """Act (a simpy process); ends when there is nothing left to do."""
@@ -65,9 +70,11 @@ from rehearsal.actors import (  # noqa: E402, F401
     alarm,
     approver,
     edit,
+    generator,
     operator,
     queue,
     repairer,
+    servers,
     sweeper,
     traffic,
     weather,

@@ -16,13 +16,15 @@ Charts in a record::
         ]
     }
 
-The first of a point is seconds of virtual time, seconds since 1970, or an ISO 8601 date.
+The first of a point is seconds of virtual time, seconds since 1970, or an ISO 8601 date. In a chart with
+``"across": "percentile"`` it is a percent, and the chart is drawn as HdrHistogram draws them: each further
+nine has as much room as the one before, for that is where latencies differ.
 """
 
 import json
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -59,9 +61,15 @@ _SHOWN_APART = {
 # What was decided on comes before how the hook was set up.
 _FIRST = ("inputs", "numbers", "thresholds", "changes", "reply", "wouldRefuse", "next")
 MAX_LINE_CHARACTERS = 160
+# What goes on for longer (a histogram's buckets, a second after the other) is drawn, or for machines.
+MAX_ENTRIES = 12
 # Any time of a rehearsal in seconds is far below this, any date since 2001 is above.
 _EPOCH_FROM = 1_000_000_000
 _COLOURS = 4
+
+# Where a percentile axis is labelled, and which of its values is told in words.
+_PERCENTS = (0, 50, 90, 99, 99.9, 99.99, 99.999)
+_TOLD_PERCENT = 95
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +88,8 @@ class Line:
     name: str
     colour: str
     points: list[tuple[float, float]]
-    last: str
+    told: str
+    """Its last value, or of a distribution the one that is spoken of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +185,9 @@ def rows(record: dict[str, Any]) -> list[Row]:
 
 
 def _rows(value: Any, depth: int) -> Iterator[Row]:
+    if isinstance(value, list) and len(value) > MAX_ENTRIES:
+        yield Row(depth, "…", f"{len(value)} entries in the raw record")
+        return
     items = value.items() if isinstance(value, dict) else enumerate(value, start=1)
     for key, inner in items:
         name = shown(_words(str(key)), 80)
@@ -247,10 +259,15 @@ def charts(record: dict[str, Any], started_at: datetime) -> list[Chart]:
 
 
 def _chart(chart: dict[str, Any], started_at: datetime) -> Chart | None:
+    by_percent = chart.get("across") == "percentile"
+
+    def place(value: Any) -> float | None:
+        return _nines(value) if by_percent else _seconds(value, started_at)
+
     series = [
         (shown(one.get("name", ""), 60), points)
         for one in _dicts(chart.get("series"))
-        if (points := _points(one.get("points"), started_at))
+        if (points := _points(one.get("points"), place))
     ]
     levels = [
         (shown(one.get("name", ""), 60), float(one["value"]))
@@ -259,10 +276,9 @@ def _chart(chart: dict[str, Any], started_at: datetime) -> Chart | None:
     ]
     if not series:
         return None
-    times = [at for _, points in series for at, _ in points]
+    places = [at for _, points in series for at, _ in points]
     values = [value for _, points in series for _, value in points] + [value for _, value in levels]
-    begin, end = min(times), max(times)
-    scale = Scale(end - begin)
+    begin, scale = min(places), Scale(max(places) - min(places))
     marks = y_marks(min(values), max(values))
     low, high = marks[0], marks[-1]
 
@@ -270,12 +286,13 @@ def _chart(chart: dict[str, Any], started_at: datetime) -> Chart | None:
         return round(100 - (value - low) / (high - low) * 100, 3)
 
     unit = shown(chart.get("unit") or "", 20)
+    told = _told_of_percents if by_percent else _told_of_times
     lines = [
         Line(
             name=name,
             colour=_colour(name, index),
             points=[(scale.x(at - begin), y(value)) for at, value in points],
-            last=_number(points[-1][1], unit),
+            told=told(points, unit),
         )
         for index, (name, points) in enumerate(series)
     ]
@@ -289,16 +306,42 @@ def _chart(chart: dict[str, Any], started_at: datetime) -> Chart | None:
         unit=unit,
         lines=lines,
         thresholds=[Threshold(name, y(value), _number(value, unit)) for name, value in levels],
-        x_ticks=_x_ticks(begin, scale),
+        x_ticks=_percent_ticks(begin, scale) if by_percent else _time_ticks(begin, scale),
         y_ticks=[(y(value), f"{value:.4g}") for value in marks],
         summary=f"{title}: {spans}",
     )
 
 
-def _x_ticks(begin: float, scale: Scale) -> list[tuple[float, str]]:
+def _time_ticks(begin: float, scale: Scale) -> list[tuple[float, str]]:
     # Ticks sit at round times of the deployment, not of the chart.
     whole = ticks(begin + scale.seconds, at_most=4, begin=begin)
     return [(scale.x(at - begin), label) for at, label in whole]
+
+
+def _percent_ticks(begin: float, scale: Scale) -> list[tuple[float, str]]:
+    at = {percent: _nines(percent) for percent in _PERCENTS}
+    return [
+        (scale.x(place - begin), f"{percent:g} %")
+        for percent, place in at.items()
+        if place is not None and begin <= place <= begin + scale.seconds
+    ]
+
+
+def _told_of_times(points: Sequence[tuple[float, float]], unit: str) -> str:
+    return f"last {_number(points[-1][1], unit)}"
+
+
+def _told_of_percents(points: Sequence[tuple[float, float]], unit: str) -> str:
+    told = _nines(_TOLD_PERCENT)
+    for place, value in points:
+        if place == told:
+            return f"{_TOLD_PERCENT} % within {_number(value, unit)}"
+    return f"at most {_number(points[-1][1], unit)}"
+
+
+def _nines(value: Any) -> float | None:
+    """Return where a percent stands: 0 at 0, 90 at 1, 99 at 2, and so on without an end."""
+    return -math.log10(1 - value / 100) if _is_number(value) and 0 <= value < 100 else None
 
 
 def _dicts(value: Any) -> list[dict[str, Any]]:
@@ -310,14 +353,14 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and -1e15 < value < 1e15
 
 
-def _points(value: Any, started_at: datetime) -> list[tuple[float, float]]:
+def _points(value: Any, place: Callable[[Any], float | None]) -> list[tuple[float, float]]:
     if not isinstance(value, list):
         return []
     points = [
         (at, float(pair[1]))
         for pair in value
         if isinstance(pair, list | tuple) and len(pair) == 2 and _is_number(pair[1])
-        if (at := _seconds(pair[0], started_at)) is not None
+        if (at := place(pair[0])) is not None
     ]
     points.sort()
     stride = math.ceil(len(points) / MAX_POINTS)

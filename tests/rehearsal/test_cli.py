@@ -17,6 +17,8 @@ from rehearsal.outcome import Outcome
 from rehearsal.scenario import built_in
 from rehearsal.switches import Switches, values
 
+from .conftest import Tour
+
 OUTCOMES = TypeAdapter(list[Outcome])
 
 QUICK = """\
@@ -172,12 +174,10 @@ def test_every_command_has_help(
     assert [word for word in words if word not in out] == []
 
 
-def test_the_tour_is_every_built_in_scenario(capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = run([], capsys)
-
-    assert code == 0
-    assert re.findall(r"^== ([\w-]+)", out, re.MULTILINE) == list(built_in())
-    assert f"{len(built_in())} of {len(built_in())} as expected" in out
+def test_the_tour_is_every_built_in_scenario(tour: Tour) -> None:
+    assert tour.code == 0
+    assert re.findall(r"^== ([\w-]+)", tour.printed, re.MULTILINE) == list(built_in())
+    assert f"{len(built_in())} of {len(built_in())} as expected" in tour.printed
 
 
 def test_a_pipe_gets_plain_text(quick: str) -> None:

@@ -15,21 +15,15 @@ from pydantic import TypeAdapter
 from rehearsal.document import DocumentError
 from rehearsal.outcome import Outcome
 from rehearsal.replay import replay
-from rehearsal.scenario import Scenario, built_in
-from rehearsal.world import Rehearsal
+
+from .conftest import Tour
 
 Record = dict[str, Any]
 
 
 @pytest.fixture(scope="module")
-def outcomes() -> list[Outcome]:
-    with Rehearsal() as rehearsal:
-        return [rehearsal.run(Scenario.read(file)) for file in built_in().values()]
-
-
-@pytest.fixture(scope="module")
-def records(outcomes: list[Outcome]) -> list[Record]:
-    return [call.record for outcome in outcomes for call in outcome.calls if call.record]
+def records(tour: Tour) -> list[Record]:
+    return [call.record for outcome in tour.outcomes.values() for call in outcome.calls if call.record]
 
 
 @pytest.fixture
@@ -48,9 +42,9 @@ def replayed(file: Path) -> tuple[bool, list[str]]:
     return same, out.getvalue().splitlines()
 
 
-def test_every_record_of_the_tour_replays_to_the_byte(outcomes: list[Outcome], tmp_path: Path) -> None:
+def test_every_record_of_the_tour_replays_to_the_byte(tour: Tour, tmp_path: Path) -> None:
     file = tmp_path / "tour.json"
-    file.write_bytes(TypeAdapter(list[Outcome]).dump_json(outcomes, indent=1))
+    file.write_bytes(TypeAdapter(list[Outcome]).dump_json(list(tour.outcomes.values()), indent=1))
 
     same, lines = replayed(file)
 

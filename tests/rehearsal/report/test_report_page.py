@@ -210,11 +210,53 @@ def test_a_chart_reads_time_however_it_is_written(times: list[Any]) -> None:
     assert chart.summary == "t: green from 1 ms to 4 ms"
 
 
+def test_a_chart_across_percentiles_gives_each_nine_the_same_room() -> None:
+    points = [[99, 90], [0, 10], [90, 40], [95, 60], [99.9, 110], [100, 5000], ["99", 1], [-1, 1]]
+    (chart,) = charts(
+        {"charts": [{"across": "percentile", "unit": "ms", "series": [{"name": "green", "points": points}]}]},
+        STARTED,
+    )
+
+    assert [(round(x, 1), y) for x, y in chart.lines[0].points] == [
+        (0.0, 93.333),
+        (33.3, 73.333),
+        (43.4, 60.0),
+        (66.7, 40.0),
+        (100.0, 26.667),
+    ]
+    assert [(round(x, 1), label) for x, label in chart.x_ticks] == [
+        (0.0, "0 %"),
+        (10.0, "50 %"),
+        (33.3, "90 %"),
+        (66.7, "99 %"),
+        (100.0, "99.9 %"),
+    ]
+    assert chart.lines[0].told == "95 % within 60 ms"
+
+
+@pytest.mark.parametrize(
+    ("across", "points", "told"),
+    [
+        ("percentile", [[50, 10], [90, 40]], "at most 40 ms"),
+        ("percentile", [[95, 40], [99, 50]], "95 % within 40 ms"),
+        (None, [[0, 10], [95, 40]], "last 40 ms"),
+    ],
+)
+def test_a_line_is_told_by_its_last_value_or_the_percentile_that_is_spoken_of(
+    across: str | None, points: list[list[float]], told: str
+) -> None:
+    drawn = {"across": across, "unit": "ms", "series": [{"name": "green", "points": points}]}
+    (chart,) = charts({"charts": [drawn]}, STARTED)
+
+    assert [line.told for line in chart.lines] == [told]
+
+
 @pytest.mark.parametrize(
     "found",
     [
         None,
         "x",
+        [{"across": "percentile", "series": [{"points": [[100, 1], [-1, 1], [True, 1], ["x", 1]]}]}],
         [None],
         [{"series": "x"}],
         [{"series": [{"points": [[1], [1, "x"], ["x", 1], [True, None], [1, math.nan], [1, 10**400]]}]}],
@@ -249,6 +291,19 @@ def test_nested_numbers_are_rows_below_their_heading() -> None:
     ]
 
 
+def test_a_list_that_goes_on_and_on_is_one_row() -> None:
+    record = {"histogram": {"count": 20, "counts": [[bucket, 1] for bucket in range(20)]}, "few": [[1, 2]]}
+
+    assert [(row.depth, row.key, row.value) for row in rows(record)] == [
+        (0, "histogram", None),
+        (1, "count", "20"),
+        (1, "counts", None),
+        (2, "…", "20 entries in the raw record"),
+        (0, "few", None),
+        (1, "1", "1, 2"),
+    ]
+
+
 @given(st.floats(-1e15, 1e15), st.floats(-1e15, 1e15))
 def test_an_axis_holds_its_values(one: float, other: float) -> None:
     low, high = sorted((one, other))
@@ -274,6 +329,7 @@ _series = st.fixed_dictionaries({"name": _json, "points": _points})
 _chart = st.fixed_dictionaries(
     {"series": st.lists(_series, max_size=2)},
     optional={
+        "across": st.just("percentile") | _json,
         "title": _json,
         "unit": _json,
         "thresholds": st.lists(

@@ -221,7 +221,7 @@ class Agent:
         if snapshot.state.is_final:
             if not self._tried(lambda: self._write_once(run, "result", snapshot.write())):
                 return LOOK_SECONDS
-            logger.info("run %s: %s %s", run, snapshot.state, snapshot.reason)
+            logger.info("run %s: %s", run, snapshot.outcome)
             self._running = None
             # A job that stays in the queue is delivered again, and found to be over.
             self._tried(lambda: self._delete(running.receipt))

@@ -251,7 +251,7 @@ class Master:
         if progress is None or self._is_closed or not progress.state.is_final:
             return
         self._is_closed = True
-        logger.info("run %s: %s %s", progress.job.run, progress.state, progress.reason)
+        logger.info("run %s: %s", progress.job.run, progress.snapshot(time.monotonic()).outcome)
         if self._folder is not None:
             # What went wrong stands in the snapshot; Locust would take any failed request for a failure.
             self._environment.process_exit_code = 0

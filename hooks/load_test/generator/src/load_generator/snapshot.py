@@ -196,6 +196,11 @@ class Snapshot:
     """By arm: how many requests that count were due in ``due_seconds``."""
     timeline: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def outcome(self) -> str:
+        """What became of it, in a few words."""
+        return f"{self.state}: {self.reason}" if self.reason else self.state.value
+
     def write(self) -> dict[str, Any]:
         """Return the JSON form."""
         expected, reporting, lost = self.workers

@@ -1,0 +1,69 @@
+"""The load test hook and golden events, without a deployment around them.
+
+Apart from the hook on the stage machine: each event has an AWS of its region and account, and there is one
+AWS at a time.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+import time_machine
+
+from hooks.load_test.handler import handler
+from rehearsal import load_channel
+from rehearsal.aws.cloud import Cloud
+from rehearsal.runtime.lambda_python import ROOT
+from rehearsal.serving import know
+from shared.errors import Misconfigured
+from shared.lifecycle import Direction, LifecycleEvent, Stage
+from tests.shared.checkout import START, Context, assert_valid
+
+OWN_EVENTS = Path(__file__).parent / "events"
+PUBLISHED_EVENTS = ROOT.parent / "shared" / "data" / "events"
+
+
+def golden() -> list[Any]:
+    own, published = sorted(OWN_EVENTS.glob("*.json")), sorted(PUBLISHED_EVENTS.glob("*.json"))
+    found = [path for path in (*own, *published) if path.name != "expected.json"]
+    cases = [pytest.param(path, id=f"{path.parent.parent.name}-{path.stem}") for path in found]
+    if not published:
+        cases.append(pytest.param(None, marks=pytest.mark.skip("no ../shared/data/events beside this clone")))
+    return cases
+
+
+@pytest.mark.parametrize("path", golden())
+def test_every_golden_event_gets_a_valid_answer_and_a_rollback_is_never_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    event = json.loads(path.read_text())
+    monkeypatch.setenv("HOOK_POLICY", "{}")
+    for name, value in load_channel.variables().items():
+        monkeypatch.setenv(name, value)
+    try:
+        call = LifecycleEvent.parse(event)
+    except Misconfigured:
+        # Without a deployment there is nothing that AWS could be asked.
+        assert handler(event, Context()) == {"hookStatus": "FAILED"}
+        return
+    with (
+        Cloud(region=call.service.region, account=call.service.account) as cloud,
+        # Clients are kept by who they are for, and each is for one region and account.
+        cloud.acting_as(f"hook-{call.service.region}-{call.service.account}"),
+        time_machine.travel(START, tick=False),
+    ):
+        know(cloud.control_plane, event)
+        boto3.client("s3", region_name="us-east-1").create_bucket(
+            Bucket=load_channel.variables()["LOAD_BUCKET"]
+        )
+        replies = [handler(event, Context()) for _ in range(2)]
+        assert cloud.defects == []
+
+    assert replies[0] == replies[1]
+    assert_valid(replies[0])
+    if call.direction is Direction.ROLLBACK:
+        assert replies[0] == {"hookStatus": "SUCCEEDED"}
+    elif call.stage is not Stage.POST_TEST_TRAFFIC_SHIFT:
+        assert replies[0] == {"hookStatus": "FAILED"}
