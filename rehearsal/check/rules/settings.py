@@ -67,7 +67,7 @@ def outlives_timeout(view: ServiceView) -> Iterator[Problem]:
                     hook.at("HookDetails", key),
                     (
                         f"{hook.label}: {key} is {plain(minutes)}{'' if key in details else ' by default'}, "
-                        "and ECS ends "
+                        "and ECS ends the "
                         f"hook after {plain(limit)} minutes; set it below TimeoutInMinutes"
                     ),
                 )
