@@ -6,7 +6,7 @@ step, wherever there is time to see that.
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,25 +16,18 @@ import time_machine
 from hooks.canary_comparison.handler import handler
 from rehearsal.aws.cloud import Cloud
 from rehearsal.outcome import HookCalled, Outcome, WeightsChanged
-from rehearsal.runtime.lambda_python import ROOT
 from rehearsal.scenario import Scenario
 from rehearsal.serving import know
-from rehearsal.switches import Switches, each_alone, values
+from rehearsal.switches import Switches, values
 from rehearsal.world import Rehearsal
 from shared.errors import Misconfigured
 from shared.lifecycle import Direction, LifecycleEvent, Stage
+from tests.conformance.cases import every_switch, golden_events
 from tests.shared.checkout import START, Context, assert_valid
 
 COMPARES_AT = (Stage.PRE_PRODUCTION_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT)
 USELESS_AT = tuple(stage for stage in Stage if stage not in COMPARES_AT)
 
-VARIANTS = [switches.model_dump(exclude_defaults=True) for switches in each_alone()]
-
-every_switch = pytest.mark.parametrize(
-    "switches",
-    VARIANTS,
-    ids=[" ".join(f"{name}={value}" for name, value in one.items()) or "defaults" for one in VARIANTS],
-)
 either_stage = pytest.mark.parametrize("stage", COMPARES_AT)
 
 CANARY = {"type": "CANARY", "canaryPercent": 10, "canaryBakeTimeInMinutes": 10}
@@ -61,15 +54,6 @@ EMF = {
 
 # A run with access logs costs ten of the others; these switches are those that move when hooks are called.
 MOVING = ("bake_and_hook", "duplicate_delivery", "hook_details_scope", "shift_and_hook")
-
-OWN_EVENTS = Path(__file__).parent / "events"
-PUBLISHED_EVENTS = ROOT.parent / "shared" / "data" / "events"
-
-
-@pytest.fixture(scope="module")
-def rehearsal() -> Iterator[Rehearsal]:
-    with Rehearsal() as rehearsal:
-        yield rehearsal
 
 
 def rehearse(
@@ -284,17 +268,8 @@ def test_a_newer_deployment_is_judged_by_its_own_revision(
 # Events by themselves
 
 
-def golden() -> list[Any]:
-    own, published = sorted(OWN_EVENTS.glob("*.json")), sorted(PUBLISHED_EVENTS.glob("*.json"))
-    found = [path for path in (*own, *published) if path.name != "expected.json"]
-    cases = [pytest.param(path, id=f"{path.parent.parent.name}-{path.stem}") for path in found]
-    if not published:
-        cases.append(pytest.param(None, marks=pytest.mark.skip("no ../shared/data/events beside this clone")))
-    return cases
-
-
 @pytest.mark.parametrize("strategy", ["BLUE_GREEN", "CANARY", "LINEAR"])
-@pytest.mark.parametrize("path", golden())
+@pytest.mark.parametrize("path", golden_events())
 def test_every_golden_event_gets_a_valid_answer_and_a_rollback_is_never_refused(
     path: Path, strategy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,7 +6,7 @@ happens on the way, nobody is active for at least a lease between two revisions 
 
 import functools
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby, pairwise
@@ -19,21 +19,14 @@ from rehearsal.aws.cloud import Cloud
 from rehearsal.model import ServiceDeployment, Status
 from rehearsal.outcome import Happening, HookCalled, Outcome, StatusChanged
 from rehearsal.scenario import Scenario
-from rehearsal.switches import Switches, each_alone, values
+from rehearsal.switches import Switches, values
 from rehearsal.world import Rehearsal
 from shared.lifecycle import Stage
+from tests.conformance.cases import every_switch
 
 PARAMETER = "/ecs-consumers/shop/checkout/consumers"
 ATTACHED = (Stage.RECONCILE_SERVICE, Stage.PRE_SCALE_UP, Stage.PRODUCTION_TRAFFIC_SHIFT)
 USELESS_AT = tuple(stage for stage in Stage if stage not in ATTACHED)
-
-VARIANTS = [switches.model_dump(exclude_defaults=True) for switches in each_alone()]
-
-every_switch = pytest.mark.parametrize(
-    "switches",
-    VARIANTS,
-    ids=[" ".join(f"{name}={value}" for name, value in one.items()) or "defaults" for one in VARIANTS],
-)
 
 CANARY = {"type": "CANARY", "canaryPercent": 10, "canaryBakeTimeInMinutes": 5}
 LINEAR = {"type": "LINEAR", "stepPercent": 33.3, "stepBakeTimeInMinutes": 1}
@@ -71,12 +64,6 @@ class Run:
             return last.target.arn.id
         rollback = last.rollback and last.rollback.service_revision_arn
         return rollback.id if rollback else None
-
-
-@pytest.fixture(scope="module")
-def rehearsal() -> Iterator[Rehearsal]:
-    with Rehearsal() as rehearsal:
-        yield rehearsal
 
 
 def rehearse(

@@ -6,7 +6,7 @@ deployment that was stopped, turned back or superseded, and not by a call that c
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -14,20 +14,13 @@ import pytest
 from hooks.load_test.handler import handler
 from rehearsal.outcome import ActorSpoke, HookCalled, Outcome
 from rehearsal.scenario import Scenario
-from rehearsal.switches import Switches, each_alone, values
+from rehearsal.switches import Switches, values
 from rehearsal.world import Rehearsal
 from shared.lifecycle import Stage
+from tests.conformance.cases import every_switch
 
 LOADS_AT = Stage.POST_TEST_TRAFFIC_SHIFT
 USELESS_AT = tuple(stage for stage in Stage if stage is not LOADS_AT)
-
-VARIANTS = [switches.model_dump(exclude_defaults=True) for switches in each_alone()]
-
-every_switch = pytest.mark.parametrize(
-    "switches",
-    VARIANTS,
-    ids=[" ".join(f"{name}={value}" for name, value in one.items()) or "defaults" for one in VARIANTS],
-)
 
 HOLDS: dict[str, Any] = {"blue": {"errors": 0}}
 FAILS: dict[str, Any] = {**HOLDS, "green": {"errors": 0.1}}
@@ -46,12 +39,6 @@ ALARM: dict[str, Any] = {"alarm": {"since": "hook", "after": "15s"}}
 # The hook's own least, and how late the agent may come to see that it is over.
 LEASE_SECONDS = 90
 LOOK_SECONDS = 10
-
-
-@pytest.fixture(scope="module")
-def rehearsal() -> Iterator[Rehearsal]:
-    with Rehearsal() as rehearsal:
-        yield rehearsal
 
 
 def rehearse(

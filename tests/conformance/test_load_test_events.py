@@ -6,7 +6,6 @@ AWS at a time.
 
 import json
 from pathlib import Path
-from typing import Any
 
 import boto3
 import pytest
@@ -15,26 +14,14 @@ import time_machine
 from hooks.load_test.handler import handler
 from rehearsal import load_channel
 from rehearsal.aws.cloud import Cloud
-from rehearsal.runtime.lambda_python import ROOT
 from rehearsal.serving import know
 from shared.errors import Misconfigured
 from shared.lifecycle import Direction, LifecycleEvent, Stage
+from tests.conformance.cases import golden_events
 from tests.shared.checkout import START, Context, assert_valid
 
-OWN_EVENTS = Path(__file__).parent / "events"
-PUBLISHED_EVENTS = ROOT.parent / "shared" / "data" / "events"
 
-
-def golden() -> list[Any]:
-    own, published = sorted(OWN_EVENTS.glob("*.json")), sorted(PUBLISHED_EVENTS.glob("*.json"))
-    found = [path for path in (*own, *published) if path.name != "expected.json"]
-    cases = [pytest.param(path, id=f"{path.parent.parent.name}-{path.stem}") for path in found]
-    if not published:
-        cases.append(pytest.param(None, marks=pytest.mark.skip("no ../shared/data/events beside this clone")))
-    return cases
-
-
-@pytest.mark.parametrize("path", golden())
+@pytest.mark.parametrize("path", golden_events())
 def test_every_golden_event_gets_a_valid_answer_and_a_rollback_is_never_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,33 +1,20 @@
 """The approval hook on the stage machine: every stage, under every value of every switch."""
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from rehearsal.outcome import HookCalled, Outcome
 from rehearsal.scenario import Scenario
-from rehearsal.switches import Switches, each_alone, values
+from rehearsal.switches import Switches, values
 from rehearsal.world import Rehearsal
 from shared.lifecycle import Stage
+from tests.conformance.cases import every_switch
 
 ASKS_AT = (Stage.POST_TEST_TRAFFIC_SHIFT, Stage.PRE_PRODUCTION_TRAFFIC_SHIFT)
 USELESS_AT = tuple(stage for stage in Stage if stage not in ASKS_AT)
-
-VARIANTS = [switches.model_dump(exclude_defaults=True) for switches in each_alone()]
-
-every_switch = pytest.mark.parametrize(
-    "switches",
-    VARIANTS,
-    ids=[" ".join(f"{name}={value}" for name, value in one.items()) or "defaults" for one in VARIANTS],
-)
-
-
-@pytest.fixture(scope="module")
-def rehearsal() -> Iterator[Rehearsal]:
-    with Rehearsal() as rehearsal:
-        yield rehearsal
 
 
 def rehearse(

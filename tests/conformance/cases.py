@@ -1,0 +1,28 @@
+"""What every hook is held against: each value of each switch, alone, and each golden event."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rehearsal.runtime.lambda_python import ROOT
+from rehearsal.switches import each_alone
+
+VARIANTS = [switches.model_dump(exclude_defaults=True) for switches in each_alone()]
+
+every_switch = pytest.mark.parametrize(
+    "switches",
+    VARIANTS,
+    ids=[" ".join(f"{name}={value}" for name, value in one.items()) or "defaults" for one in VARIANTS],
+)
+
+
+def golden_events() -> list[Any]:
+    """Return the files of our own events, and of those published ones that are beside this clone."""
+    own = sorted((Path(__file__).parent / "events").glob("*.json"))
+    published = sorted((ROOT.parent / "shared" / "data" / "events").glob("*.json"))
+    found = [path for path in (*own, *published) if path.name != "expected.json"]
+    cases = [pytest.param(path, id=f"{path.parent.parent.name}-{path.stem}") for path in found]
+    if not published:
+        cases.append(pytest.param(None, marks=pytest.mark.skip("no ../shared/data/events beside this clone")))
+    return cases
