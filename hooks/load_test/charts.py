@@ -16,7 +16,7 @@ def charts(measured: Measurement, rules: Sequence[Rule]) -> list[dict[str, Any]]
     drawn = []
     if measured.timeline:
         drawn = [
-            _over_time(measured, "requests sent", "/s", lambda point, seconds: point.sent / seconds),
+            _over_time(measured, "requests a second", "", lambda point, seconds: point.sent / seconds),
             _over_time(measured, "errors", "%", _errors, _levels(rules, Metric.ERRORS, 100)),
             _over_time(
                 measured,

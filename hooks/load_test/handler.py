@@ -11,7 +11,7 @@ told apart by a header. The load itself comes from a generator in the Service Co
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
@@ -21,7 +21,7 @@ from hooks.load_test.drivers import Driver, lease_of
 from hooks.load_test.measurement import Measurement
 from hooks.load_test.plan import Plan, check_allowed, terms_of
 from hooks.load_test.route import Route, by_listener, by_namespace
-from hooks.load_test.rules import Metric, Rule
+from hooks.load_test.rules import parse
 from hooks.load_test.settings import MAX_ATTEMPTS, LoadTestPolicy, LoadTestSettings
 from hooks.load_test.verdict import Standards
 from shared.errors import HookError, Misconfigured
@@ -51,7 +51,7 @@ def replay(inputs: Mapping[str, Any]) -> Result:
         Terms(
             **{
                 **terms,
-                "rules": tuple(Rule(**{**rule, "metric": Metric(rule["metric"])}) for rule in terms["rules"]),
+                "rules": tuple(replace(parse(rule["text"]), **rule) for rule in terms["rules"]),
                 "standards": Standards(**terms["standards"]),
             }
         ),
@@ -165,7 +165,20 @@ def _note(call: LoadTestCall, plan: Plan, attempts: tuple[Attempt, ...], terms: 
             }
             for attempt in attempts
         ],
-        "terms": asdict(terms),
+        "terms": {
+            **asdict(terms),
+            # The sentence says the rest of it.
+            "rules": [
+                {
+                    "text": rule.text,
+                    "abort": rule.abort,
+                    "after_seconds": rule.after_seconds,
+                    "minimum_samples": rule.minimum_samples,
+                    "observe": rule.observe,
+                }
+                for rule in terms.rules
+            ],
+        },
         "now": call.now.isoformat(),
         "since": call.since.isoformat(),
     }

@@ -45,8 +45,8 @@ def test_a_run_is_drawn_over_time_and_by_percentile() -> None:
     )
 
     assert sent == {
-        "title": "requests sent",
-        "unit": "/s",
+        "title": "requests a second",
+        "unit": "",
         "series": [
             # The third point stands at the very time of the second.
             {"name": "green", "points": [[at(10), 20.0], [at(20), 0.0], [at(20), 1000.0]]},
