@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,26 +43,37 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextmanager
-def locust(token: str, targets: str, folder: Path) -> Iterator[str]:
-    """Run a master with two workers, as a team would; yield where it is."""
-    port = free_port()
-    environment = {
-        **os.environ,
-        "LOAD_TOKEN": token,
-        "LOAD_TARGETS": targets,
-        "LOAD_WORKERS": "2",
-        "LOAD_MASTER_PORT": str(free_port()),
-        "LOAD_HEALTH_FILE": str(folder / "alive"),
-    }
-    command = [sys.executable, "-m", "load_generator", "serve", "--host", "127.0.0.1", "--port", str(port)]
-    with (folder / "locust.log").open("wb") as log:
-        process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, process_group=0)
-        try:
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+class Locust:
+    """A master with two workers, as a team would run them."""
+
+    def __init__(self, token: str, targets: str, folder: Path) -> None:
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._log = folder / "locust.log"
+        self._environment = {
+            **os.environ,
+            "LOAD_TOKEN": token,
+            "LOAD_TARGETS": targets,
+            "LOAD_WORKERS": "2",
+            "LOAD_MASTER_PORT": str(free_port()),
+            "LOAD_HEALTH_FILE": str(folder / "alive"),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        command = [sys.executable, "-m", "load_generator", "serve"]
+        command += ["--host", "127.0.0.1", "--port", str(self._port)]
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, env=self._environment, stdout=log, stderr=log, process_group=0
+            )
+
+    def kill(self) -> None:
+        """End the master and its workers at once."""
+        if self._process is not None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+        self._process = None
 
 
 @dataclass
@@ -71,24 +82,24 @@ class Account:
 
     cloud: Cloud
     function: Function
-    variables: Mapping[str, str]
+    locust: Locust
 
     def ask(self, details: Any) -> tuple[dict[str, Any], str]:
         """Call the hook once; return its reply, and what it logged."""
         policy = {"Version": "2012-10-17", "Statement": self.function.statements}
         credentials = self.cloud.credentials(f"{FUNCTION}Role", FUNCTION, [policy])
-        environment = {**functions.environment(self.function), **credentials, **self.variables}
+        environment = {**functions.environment(self.function), **credentials}
         invocation = InProcess().invoke(self.function, event(POST_TEST, details=details), environment)
         assert invocation.error is None
         assert_valid(invocation.reply)
         return invocation.reply, "\n".join(invocation.log_lines)
 
-    def walk(self, details: Any) -> tuple[dict[str, Any], str]:
-        """Call the hook until it has decided, at the pace that it asks for."""
+    def walk(self, details: Any, until_it_says: str = "") -> tuple[dict[str, Any], str]:
+        """Call the hook until it has decided, or says something, at the pace that it asks for."""
         until = time.monotonic() + SECONDS
         while True:
             reply, log = self.ask(details)
-            if reply["hookStatus"] != "IN_PROGRESS":
+            if reply["hookStatus"] != "IN_PROGRESS" or (until_it_says and until_it_says in log):
                 return reply, log
             assert time.monotonic() < until, log
             details = reply["hookDetails"]
@@ -107,7 +118,10 @@ def account(tmp_path: Path) -> Iterator[Callable[..., Any]]:
             Cloud(region=REGION) as cloud,
         ):
             port = int(loopback.url.rpartition(":")[2])
-            with locust(token, f"127.0.0.1:{port}", tmp_path) as url, cloud.enforcing_iam():
+            locust = Locust(token, f"127.0.0.1:{port}", tmp_path)
+            with cloud.enforcing_iam(), ExitStack() as ending:
+                locust.start()
+                ending.callback(locust.kill)
                 deploy(cloud)
                 _connect(cloud, port)
                 cloud.identity(user="admin", policies=[ALLOW_ALL])
@@ -115,13 +129,13 @@ def account(tmp_path: Path) -> Iterator[Callable[..., Any]]:
                     Name="locust", SecretString=json.dumps({"token": token if knows else "x" * 32})
                 )
                 parameters = (
-                    ("LocustUrl", url),
+                    ("LocustUrl", locust.url),
                     ("LocustTokenSecretArn", kept["ARN"]),
                     ("LoadTestSubnetIds", "subnet-0a1b2c3d"),
                     ("LoadTestSecurityGroupIds", "sg-0a1b2c3d"),
                 )
                 function = functions.deployed(parameters)[FUNCTION]
-                yield Account(cloud, function, {})
+                yield Account(cloud, function, locust)
                 assert cloud.defects == []
 
     return opened
@@ -150,6 +164,16 @@ def test_a_good_green_passes_and_a_failing_one_does_not(account: Callable[..., A
         reply, log = shop.walk(DETAILS)
         assert reply == {"hookStatus": "FAILED"}
         assert "green fails the load test: errors < 1%" in log
+
+
+def test_a_master_that_is_replaced_in_the_middle_is_asked_anew(account: Callable[..., Any]) -> None:
+    with account(Behaviour()) as shop:
+        reply, log = shop.walk(DETAILS, "s of the load; green")
+        assert reply["hookStatus"] == "IN_PROGRESS", log
+        shop.locust.kill()
+        shop.locust.start()
+
+        assert shop.walk(reply["hookDetails"])[0] == {"hookStatus": "SUCCEEDED"}
 
 
 def test_without_the_token_nothing_is_begun_and_none_is_shown(account: Callable[..., Any]) -> None:
