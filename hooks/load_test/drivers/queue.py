@@ -67,7 +67,7 @@ class QueueDriver:
             client("sqs").send_message(
                 QueueUrl=self._queue_url,
                 MessageBody=json.dumps(job, separators=(",", ":")),
-                MessageGroupId=str(job["service"]).replace("/", ":")[-_MAX_ID_CHARACTERS:],
+                MessageGroupId=str(job["service"])[-_MAX_ID_CHARACTERS:],
                 MessageDeduplicationId=run[-_MAX_ID_CHARACTERS:],
             )
 
