@@ -11,6 +11,7 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated, Literal, Self
 from urllib.parse import unquote
 
@@ -178,7 +179,8 @@ class Marker(_Part):
     header: HeaderName = "x-revision"
     green: MarkerValue = Field(
         "{taskDefinition}",
-        description="its value: {taskDefinition} is family:revision, {revision} the service revision's id",
+        description="its value: {taskDefinition} is family:revision, {revision} the service revision's id; "
+        "empty: anything, if it is always the same and not the other revision's",
     )
     blue: MarkerValue = "{taskDefinition}"
 
@@ -357,14 +359,8 @@ class LoadTestSettings(Settings):
 def _rule(entry: RuleEntry | str) -> Rule:
     if isinstance(entry, str):
         return parse(entry)
-    rule = parse(entry.rule)
-    return Rule(
-        text=rule.text,
-        metric=rule.metric,
-        percent=rule.percent,
-        strict=rule.strict,
-        limit=rule.limit,
-        ratio=rule.ratio,
+    return replace(
+        parse(entry.rule),
         abort=entry.abort,
         after_seconds=entry.after_seconds,
         minimum_samples=entry.minimum_samples or 0,
