@@ -417,7 +417,7 @@ def test_a_rollback_of_a_deployment_that_it_never_saw_has_nothing_to_end(shop: S
 # ------------------------------------------------------------------------------------ drivers
 
 QUEUE = {QUEUE_VARIABLE: "https://sqs.us-east-1.amazonaws.com/1/load.fifo", BUCKET_VARIABLE: "load"}
-LOCUST = {URL_VARIABLE: "http://locust:8089", SECRET_VARIABLE: "arn:secret"}
+LOCUST = {URL_VARIABLE: "https://locust:8089", SECRET_VARIABLE: "arn:secret"}
 
 
 @pytest.mark.parametrize(

@@ -405,7 +405,13 @@ def test_a_page_that_shows_the_request_gives_the_token_to_no_error_and_no_log(
 
 
 @pytest.mark.parametrize(
-    "url", ["http://locust.shop:8089", "https://locust.internal/", "https://locust.internal/load-tests/v1"]
+    "url",
+    [
+        "http://127.0.0.1:8089",
+        "https://locust.shop:8443",
+        "https://locust.internal/",
+        "https://locust.internal/load-tests/v1",
+    ],
 )
 def test_the_environment_names_the_master_and_the_secret(url: str) -> None:
     driver = LocustDriver.of({URL_VARIABLE: url, SECRET_VARIABLE: SECRET})
@@ -417,13 +423,15 @@ def test_the_environment_names_the_master_and_the_secret(url: str) -> None:
     ("url", "arn"),
     [
         ("", SECRET),
-        ("http://locust:8089", ""),
+        ("https://locust:8089", ""),
+        ("http://locust:8089", SECRET),
+        ("http://127.0.0.1.example.com", SECRET),
         ("locust:8089", SECRET),
         ("ftp://locust", SECRET),
-        ("http://user:password@locust", SECRET),
-        ("http://locust/?a=b", SECRET),
-        ("http://locust:8089\n", SECRET),
-        ("http://locust:\N{ARABIC-INDIC DIGIT EIGHT}", SECRET),
+        ("https://user:password@locust", SECRET),
+        ("https://locust/?a=b", SECRET),
+        ("https://locust:8089\n", SECRET),
+        ("https://locust:\N{ARABIC-INDIC DIGIT EIGHT}", SECRET),
     ],
 )
 def test_an_environment_that_does_not_is_refused(url: str, arn: str) -> None:
