@@ -13,7 +13,7 @@ from hooks.load_test.handler import handler
 from rehearsal import load_channel
 from rehearsal.aws.call import AwsError
 from rehearsal.aws.policy import unused_grants
-from rehearsal.model import ServiceDeployment
+from rehearsal.model import ServiceDeployment, Status
 from shared import clock
 from shared.record import canonical
 from tests.aws.conftest import BUCKET, Account
@@ -382,6 +382,19 @@ def test_a_rollback_ends_what_goes_on_and_is_never_refused(shop: Shop) -> None:
     assert shop.call({**ROLLBACK_PRODUCTION, "hookDetails": DETAILS}) == PROCEEDS
     assert shop.control()["stop"] == "the deployment is rolled back"
     assert shop.record["changes"] == [f"ended {RUN % 1}"]
+
+
+@pytest.mark.parametrize("status", [Status.ROLLBACK_IN_PROGRESS, Status.STOP_REQUESTED])
+def test_a_call_that_comes_late_ends_the_run_of_a_deployment_that_turns_back(
+    shop: Shop, status: Status
+) -> None:
+    shop.call()
+    shop.measures(seconds=20, state=State.RUNNING)
+    shop.deployment.status = status
+
+    assert shop.call() == PROCEEDS
+    assert shop.control()["stop"] == "the deployment is rolled back"
+    assert [job.run for job in shop.jobs()] == [RUN % 1]
 
 
 def test_more_than_the_organisation_allows_is_refused_and_never_asked_for(shop: Shop) -> None:
