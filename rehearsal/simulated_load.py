@@ -17,7 +17,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, override
+from typing import NamedTuple
 
 from load_generator.job import Job, Limits
 from load_generator.part import Mix, Part
@@ -132,10 +132,11 @@ class SimulatedEngine:
         # Each time it asks what time it is, its patience is over: whoever does not answer, never will.
         moments = itertools.chain((0.0,), itertools.repeat(math.inf))
         try:
-            progress.markers = _Preflight(
-                job, around.limits.methods, lambda: next(moments), around=around
+            progress.markers = Preflight(
+                job, around.limits.methods, lambda: next(moments), ask=self._answer
             ).prove()
         except Failed as failed:
+            progress.markers = failed.seen
             progress.end(failed.problem, str(failed), self._ready_at)
             return
         names = [f"worker-{number}" for number in range(around.workers)]
@@ -144,6 +145,15 @@ class SimulatedEngine:
         }
         progress.begin(names, self._ready_at)
         self._began = self._ready_at
+
+    def _answer(self, job: Job, arm: str, _methods: frozenset[str]) -> tuple[int, str | None]:
+        """Answer one request of the preflight."""
+        reached = self._around.route(job.arm(arm).headers)
+        manner = self._around.manner(reached.colour, 0.0)
+        if manner.refuses:
+            return BAD, None
+        is_other = self._around.rng.random() < manner.wrong_revision
+        return GOOD, reached.other_marker if is_other else reached.marker
 
     def _advance(self, progress: Progress, seconds: float, now: float) -> None:
         gone = self._around.loses_worker_after
@@ -155,22 +165,6 @@ class SimulatedEngine:
         problem, why = progress.watch(lost, self._around.limits.max_bytes, now)
         if problem is not Problem.NONE:
             self.stop(problem, why)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Preflight(Preflight):
-    """The generator's own, with answers from the scenario in place of a network's."""
-
-    around: Surroundings
-
-    @override
-    def _send(self, arm: str) -> tuple[int, str | None]:
-        reached = self.around.route(self.job.arm(arm).headers)
-        manner = self.around.manner(reached.colour, 0.0)
-        if manner.refuses:
-            return BAD, None
-        is_other = self.around.rng.random() < manner.wrong_revision
-        return GOOD, reached.other_marker if is_other else reached.marker
 
 
 class _InFlight(NamedTuple):

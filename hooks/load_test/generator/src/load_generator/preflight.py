@@ -34,15 +34,51 @@ class Failed(Exception):
         """By arm, what had been proved until then."""
 
 
+def ask_over_http(job: Job, arm: str, methods: frozenset[str]) -> tuple[int, str | None]:
+    """Send one request of an arm, and return the answer's status and marker.
+
+    Raises
+    ------
+    OSError, http.client.HTTPException
+        When there is no answer.
+    """
+    parts = urlsplit(job.target)
+    opened: type[http.client.HTTPConnection] = (
+        http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    )
+    assert parts.hostname
+    kind = _harmless(job, methods)
+    connection = opened(parts.hostname, parts.port, timeout=job.timeout_seconds)
+    try:
+        headers = {"accept": "*/*", "user-agent": "load-generator", "connection": "close"}
+        headers |= {**kind.headers, **job.arm(arm).headers}
+        connection.request(kind.method, kind.path, headers=headers)
+        answer = connection.getresponse()
+        answer.read(_MAX_BODY)
+        return answer.status, answer.getheader(job.marker) if job.marker else None
+    finally:
+        connection.close()
+
+
+def _harmless(job: Job, methods: frozenset[str]) -> Request:
+    """Return what is asked for: of the job's own requests one that changes nothing, if there is one."""
+    for kind in job.requests:
+        if kind.method in {"GET", "HEAD"}:
+            return kind
+    return Request(method="HEAD" if "HEAD" in methods else "GET")
+
+
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """The proof. Time comes in, for tests without waiting."""
+    """The proof. Time comes in, for tests without waiting, and so do answers, for rehearsals."""
 
     job: Job
     methods: frozenset[str]
     """What the operator allows."""
     clock: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    ask: Callable[[Job, str, frozenset[str]], tuple[int, str | None]] = ask_over_http
+    """Sends one request of the arm that is named."""
 
     def prove(self) -> dict[str, str | None]:
         """Return what each arm's marker said; raises :class:`Failed`."""
@@ -99,7 +135,7 @@ class Preflight:
         while True:
             is_last = self.clock() + _PAUSE_SECONDS >= until
             try:
-                status, value = self._send(arm)
+                status, value = self.ask(self.job, arm, self.methods)
                 if is_last or status < 500 or value is not None or self.job.marker is None:
                     return status, value
             except (OSError, http.client.HTTPException) as error:
@@ -109,28 +145,3 @@ class Preflight:
                         f"{arm} does not answer at {self.job.target}: {type(error).__name__} {error}".strip(),
                     ) from error
             self.sleep(_PAUSE_SECONDS)
-
-    def _send(self, arm: str) -> tuple[int, str | None]:
-        parts = urlsplit(self.job.target)
-        opened: type[http.client.HTTPConnection] = (
-            http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
-        )
-        assert parts.hostname
-        kind = self._kind()
-        connection = opened(parts.hostname, parts.port, timeout=self.job.timeout_seconds)
-        try:
-            headers = {"accept": "*/*", "user-agent": "load-generator", "connection": "close"}
-            headers |= {**kind.headers, **self.job.arm(arm).headers}
-            connection.request(kind.method, kind.path, headers=headers)
-            answer = connection.getresponse()
-            answer.read(_MAX_BODY)
-            return answer.status, answer.getheader(self.job.marker) if self.job.marker else None
-        finally:
-            connection.close()
-
-    def _kind(self) -> Request:
-        """Return what is asked for: of the job's own requests one that changes nothing, if there is one."""
-        for kind in self.job.requests:
-            if kind.method in {"GET", "HEAD"}:
-                return kind
-        return Request(method="HEAD" if "HEAD" in self.methods else "GET")
