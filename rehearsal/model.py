@@ -71,6 +71,23 @@ class LifecycleHook:
     timeout_action: Literal["ROLLBACK", "CONTINUE"] = "ROLLBACK"
 
 
+# What a request to a rehearsed service needs to be test traffic: a header and its value, for Service Connect
+# and for listener rules alike.
+TEST_HEADER = ("x-release", "green")
+
+
+def service_connect_configuration(port_name: str, namespace: str, host: str, port: int) -> JsonObject:
+    """Return the ``serviceConnectConfiguration`` of a service with one port and one alias."""
+    name, value = TEST_HEADER
+    rule = {"header": {"name": name, "value": {"exact": value}}}
+    alias = {"port": port, "dnsName": host, "testTrafficRules": rule}
+    return {
+        "enabled": True,
+        "namespace": namespace,
+        "services": [{"portName": port_name, "clientAliases": [alias]}],
+    }
+
+
 @dataclass(slots=True, kw_only=True)
 class ContainerImage:
     """``containerImages[]`` of a revision."""

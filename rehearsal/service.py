@@ -18,12 +18,11 @@ from rehearsal.model import (
     ServiceRevision,
     Status,
     Task,
+    service_connect_configuration,
 )
 from rehearsal.scenario import Scenario
 from rehearsal.switches import Switches
 from shared.lifecycle import ServiceArn, ServiceDeploymentArn, ServiceRevisionArn
-
-TEST_HEADER = {"name": "x-release", "value": {"exact": "green"}}
 
 
 class DeployedService:
@@ -296,12 +295,8 @@ class DeployedService:
     def _service_connect(self) -> JsonObject | None:
         if self.scenario.service.exposure not in {"service-connect", "alb+service-connect"}:
             return None
-        host, port = self.address
-        alias = {"port": port, "dnsName": host, "testTrafficRules": {"header": TEST_HEADER}}
         return {
-            "enabled": True,
-            "namespace": self.arn.cluster,
-            "services": [{"portName": "http", "clientAliases": [alias]}],
+            **service_connect_configuration("http", self.arn.cluster, *self.address),
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {

@@ -29,10 +29,10 @@ from rehearsal.model import (
     ServiceDeployment,
     ServiceRevision,
     Status,
+    service_connect_configuration,
 )
 from rehearsal.report.timeline import Timeline
 from rehearsal.scenario import Scenario, find
-from rehearsal.service import TEST_HEADER
 from rehearsal.world import PERSON, Rehearsal
 from shared.errors import Misconfigured
 from shared.lifecycle import LifecycleEvent
@@ -188,14 +188,12 @@ def make_route(plane: ControlPlane, event: object) -> None:
     name = call.hook_details.get("portName")
     if not isinstance(name, str):
         return
-    alias = {"port": 8080, "dnsName": call.service.service, "testTrafficRules": {"header": TEST_HEADER}}
+    service = call.service
     for revision in plane.revisions.values():
-        if revision.arn.belongs_to(call.service):
-            revision.service_connect = {
-                "enabled": True,
-                "namespace": call.service.cluster,
-                "services": [{"portName": name, "clientAliases": [alias]}],
-            }
+        if revision.arn.belongs_to(service):
+            revision.service_connect = service_connect_configuration(
+                name, service.cluster, service.service, 8080
+            )
 
 
 @contextlib.contextmanager

@@ -15,10 +15,10 @@ from pydantic.alias_generators import to_camel
 
 from rehearsal import load_channel
 from rehearsal.actors import Actor, actor
-from rehearsal.aws.elbv2 import TEST_HEADER, TEST_PORT
+from rehearsal.aws.elbv2 import TEST_PORT
 from rehearsal.durations import Duration
 from rehearsal.generator_process import GeneratorProcess, latest_progress, line_of
-from rehearsal.model import JsonObject
+from rehearsal.model import TEST_HEADER, JsonObject
 from rehearsal.simulated_load import Answerer, Manner, Route, SimulatedEngine, Surroundings
 from rehearsal.timing import Process
 from rehearsal.world import World

@@ -4,10 +4,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from rehearsal.actors import Actor, actor
-from rehearsal.aws.elbv2 import TEST_HEADER
 from rehearsal.durations import Duration
 from rehearsal.loopback import LOOPBACK, Behaviour, Loopback
-from rehearsal.model import ServiceRevision
+from rehearsal.model import TEST_HEADER, ServiceRevision
 from rehearsal.outcome import Happening, WeightsChanged
 from rehearsal.timing import Process
 from rehearsal.world import World

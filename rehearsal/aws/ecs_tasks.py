@@ -16,7 +16,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 
 from rehearsal.aws.call import AwsError, Call, JsonObject
-from rehearsal.aws.ecs import EcsDeployments, check_shape, invalid
+from rehearsal.aws.ecs import EcsDeployments, invalid
+from rehearsal.aws.shapes import check_shape
 from rehearsal.model import ControlPlane, Task
 
 MAX_LISTED = MAX_DESCRIBED = 100
@@ -70,7 +71,7 @@ class EcsTasks:
                 raise AwsError("ClusterNotFoundException", "Cluster not found.")
             return None
         result = self.operations[call.operation](call, cluster, datetime.now(UTC))
-        check_shape(call.operation, result)
+        check_shape(call.service, call.operation, result)
         return result
 
     @property

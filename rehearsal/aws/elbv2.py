@@ -18,11 +18,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from rehearsal.aws.call import AwsError, Call, JsonObject
-from rehearsal.aws.ecs import EcsDeployments, check_shape
-from rehearsal.model import ServiceRevision
-
-# What a request needs to be test traffic; the rehearsed service's header in Service Connect too.
-TEST_HEADER = ("x-release", "green")
+from rehearsal.aws.ecs import EcsDeployments
+from rehearsal.aws.shapes import check_shape
+from rehearsal.model import TEST_HEADER, ServiceRevision
 
 PRODUCTION_PORT = 80
 TEST_PORT = 8080
@@ -76,7 +74,7 @@ class LoadBalancers:
         """Answer a call, and make sure that the API could have said so; ``None`` leaves it to moto."""
         result = self.operations[call.operation](call)
         if result is not None:
-            check_shape(call.operation, result, call.service)
+            check_shape(call.service, call.operation, result)
         return result
 
     def rules(self, call: Call) -> JsonObject | None:

@@ -59,15 +59,10 @@ class LocustDriver:
         return cls(url, secret)
 
     def health(self) -> None:
-        found = self._json("GET", "/load/health")
-        if not found.get("workers"):
-            raise Transient("Locust has no workers yet")
+        self._workers()
 
     def start(self, job: Mapping[str, Any], now: datetime, lease: timedelta) -> None:
-        health = self._json("GET", "/load/health")
-        workers = health.get("workers")
-        if not isinstance(workers, int) or workers < 1:
-            raise Transient("Locust has no workers yet")
+        workers = self._workers()
         fields = {
             "user_count": workers,
             "spawn_rate": workers,
@@ -106,6 +101,13 @@ class LocustDriver:
             # Another run's master, or none of ours: what is not there need not be ended.
             return
         self._checked(status, text, f"/load/runs/{run}/stop")
+
+    def _workers(self) -> int:
+        """Return how many workers would send; none is nobody to send anything."""
+        workers = self._json("GET", "/load/health").get("workers")
+        if not isinstance(workers, int) or workers < 1:
+            raise Transient("Locust has no workers yet")
+        return workers
 
     def _json(self, method: str, path: str, form: Mapping[str, Any] | None = None) -> dict[str, Any]:
         text = self._checked(*self._request(method, path, form=form), path)

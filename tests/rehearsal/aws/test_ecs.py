@@ -5,7 +5,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from rehearsal.aws.cloud import Cloud
-from rehearsal.aws.ecs import WrongAnswerError, check_shape
+from rehearsal.aws.shapes import WrongAnswerError, check_shape
 from rehearsal.model import Rollback, Status
 from rehearsal.switches import Switches
 from tests.rehearsal.aws.sample_deployments import (
@@ -402,4 +402,4 @@ def test_what_ecs_can_not_say_is_a_loud_defect(changes: dict[str, Any], complain
 
 
 def test_a_right_answer_passes_the_check() -> None:
-    check_shape("StopServiceDeployment", {"serviceDeploymentArn": "arn"})
+    check_shape("ecs", "StopServiceDeployment", {"serviceDeploymentArn": "arn"})

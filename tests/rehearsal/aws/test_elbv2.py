@@ -7,11 +7,9 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal import service
 from rehearsal.aws.cloud import Cloud
-from rehearsal.aws.elbv2 import TEST_HEADER
 from rehearsal.aws.server import Server
-from rehearsal.model import RevisionSummary
+from rehearsal.model import RevisionSummary, service_connect_configuration
 from tests.rehearsal.aws.sample_deployments import (
     ACCOUNT,
     BLUE,
@@ -182,6 +180,13 @@ def test_other_load_balancers_are_motos(cloud: Cloud, elbv2: Any) -> None:
     assert elbv2.describe_load_balancers()["LoadBalancers"] == []
 
 
-def test_the_header_of_test_traffic_is_the_same_behind_a_load_balancer_as_in_service_connect() -> None:
-    name, value = TEST_HEADER
-    assert {"name": name, "value": {"exact": value}} == service.TEST_HEADER
+def test_the_header_of_test_traffic_is_the_same_behind_a_load_balancer_as_in_service_connect(
+    cloud: Cloud, elbv2: Any
+) -> None:
+    behind(cloud, rule(PRODUCTION), rule(TEST))
+    [described] = elbv2.describe_rules(RuleArns=[rule(TEST)])["Rules"]
+    [config] = [one["HttpHeaderConfig"] for one in described["Conditions"] if one["Field"] == "http-header"]
+    [connected] = service_connect_configuration("http", "shop", "web", 8080)["services"]
+    header = connected["clientAliases"][0]["testTrafficRules"]["header"]
+
+    assert (config["HttpHeaderName"], config["Values"]) == (header["name"], [header["value"]["exact"]])

@@ -1,50 +1,29 @@
-"""Blue, green and what routes to them, as real servers on this machine: for load that is real.
+"""What runs in the processes of a loopback: a colour that answers, and the router before both.
 
 ::
 
-                                 x-release: green
-      load generator ──▶ router ──────────────────▶ green   a process: answers with x-revision: catalog:42
-                           │
-                           └──────────────────────▶ blue    a process: answers with x-revision: catalog:41
-                               all others
+    python -I -S program.py '{"port": ..., "colour": "green", "behaviour": {...}, ...}'    ─▶  ready
+                                standard input: a change of it, as a line of JSON          ─▶  ready
 
-    with Loopback(green=Behaviour(latency_seconds=0.2)) as loopback:
-        requests.get(loopback.url, headers={"x-release": "green"})
-        loopback.log("green")
-
-The router plays what Service Connect and a load balancer's listener rules do. Each part is a process of its
-own, so that none of them waits for another's interpreter, and one can be killed. This file is also their
-program: they run it without any of the project's or the environment's packages, and end when the standard
-input they are told things over does.
-
-By hand: ``python -m rehearsal.loopback``.
+Run by its path, without any of the project's or the environment's packages: a colour is there at once, and
+waits for nobody's interpreter. It ends when its standard input does.
 """
 
-import argparse
 import asyncio
-import contextlib
-import dataclasses
 import json
 import os
 import re
-import select
-import signal
 import socket
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple
 
 LOOPBACK = "127.0.0.1"
 
 Colour = Literal["blue", "green"]
-COLOURS: tuple[Colour, Colour] = ("blue", "green")
 REVISIONS: Mapping[Colour, str] = {"blue": "catalog:41", "green": "catalog:42"}
-HEADER = ("x-release", "green")
-MARKER = "x-revision"
 
 # What Behaviour.wrong_revision answers with: neither of the two.
 OTHER_REVISION = "catalog:40"
@@ -52,9 +31,6 @@ OTHER_REVISION = "catalog:40"
 MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 1024 * 1024
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-
-_START_SECONDS = 30.0
-_STOP_SECONDS = 5.0
 
 _START_LINE = re.compile(rb"([A-Z]{1,16}) ([\x21-\x7e]+) HTTP/1\.([01])")
 _CONNECTION = re.compile(rb"\r\nconnection:[^\r]*", re.IGNORECASE)
@@ -84,206 +60,13 @@ class Behaviour:
     """No connection is taken, and those that are open end."""
 
 
-class Entry(NamedTuple):
-    """A line of a colour's access log. Times are ``time.monotonic()``'s, which all processes here share."""
-
-    arrived: float
-    answered: float
-    status: int
-    marked: bool
-    """Whether the request had the header that asks for green."""
-    method: str
-    path: str
-
-
-class Loopback:
-    """The three of them, from entering to leaving the context.
-
-    Parameters
-    ----------
-    header
-        What asks for green: a name and the exact value, or ``None`` for any value.
-    marker
-        The header of answers that tells the revisions apart.
-    green_weight
-        The percentage of the other requests, production traffic, that green gets.
-    """
-
-    def __init__(
-        self,
-        *,
-        header: tuple[str, str | None] = HEADER,
-        marker: str = MARKER,
-        blue: Behaviour = Behaviour(),
-        green: Behaviour = Behaviour(),
-        green_weight: float = 0.0,
-    ) -> None:
-        self._opened = contextlib.ExitStack()
-        self._header = header
-        self._marker = marker
-        self._behaviours: dict[Colour, Behaviour] = {"blue": blue, "green": green}
-        self._weight = green_weight
-        self._parts: dict[str, _Part] = {}
-
-    @property
-    def url(self) -> str:
-        """The router's."""
-        return self._parts["router"].url
-
-    @property
-    def blue_url(self) -> str:
-        return self._parts["blue"].url
-
-    @property
-    def green_url(self) -> str:
-        return self._parts["green"].url
-
-    def __enter__(self) -> Self:
-        with contextlib.ExitStack() as opened:
-            for colour in COLOURS:
-                self._parts[colour] = opened.enter_context(_Part(colour))
-                self.start(colour)
-            ports = {colour: self._parts[colour].port for colour in COLOURS}
-            router = self._parts["router"] = opened.enter_context(_Part("router"))
-            router.start({"header": self._header, "ports": ports, "weight": self._weight})
-            self._opened = opened.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._opened.close()
-        self._parts = {}
-
-    def log(self, colour: Colour) -> list[Entry]:
-        """Return what a colour has answered so far; it outlives the colour."""
-        return [_entry(line) for line in self._parts[colour].read_log().splitlines()]
-
-    def behave(self, colour: Colour, behaviour: Behaviour) -> None:
-        """Have a colour answer otherwise from now on; a stall's time begins anew."""
-        self._behaviours[colour] = behaviour
-        self._parts[colour].tell({"behaviour": dataclasses.asdict(behaviour)})
-
-    def weigh(self, green: float) -> None:
-        """Give green a percentage of production traffic."""
-        self._weight = green
-        self._parts["router"].tell({"weight": green})
-
-    def kill(self, colour: Colour) -> None:
-        """End a colour at once. Its port stays its own: connections are refused."""
-        self._parts[colour].kill()
-
-    def start(self, colour: Colour) -> None:
-        """Start a colour that was killed, on the port it had, with the behaviour it had last."""
-        self._parts[colour].start(
-            {
-                "colour": colour,
-                "header": self._header,
-                "marker": self._marker,
-                "behaviour": dataclasses.asdict(self._behaviours[colour]),
-            }
-        )
-
-
-def _entry(line: str) -> Entry:
-    arrived, answered, status, marked, method, path = line.split(" ")
-    return Entry(float(arrived), float(answered), int(status), marked == "1", method, path)
-
-
-class _Part:
-    """One of the processes, its port and its log."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._process: subprocess.Popen[bytes] | None = None
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the part
-        # Bound and not listening, it keeps the port for the process, also while that does not listen.
-        self._port = _bound(0)
-
-    @property
-    def port(self) -> int:
-        port: int = self._port.getsockname()[1]
-        return port
-
-    @property
-    def url(self) -> str:
-        return f"http://{LOOPBACK}:{self.port}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._process is not None:
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.close()
-            try:
-                self._process.wait(_STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                self._process.kill()
-                self._process.wait()
-            self._process.stdout.close()
-        self._log.close()
-        self._port.close()
-
-    def start(self, settings: Mapping[str, Any]) -> None:
-        if self._process is not None:
-            raise RuntimeError(f"{self._name} runs already")
-        file = self._log.fileno()
-        self._process = subprocess.Popen(
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                __file__,
-                "--part",
-                json.dumps({"port": self.port, "log": file, **settings}),
-            ],
-            bufsize=0,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[file],
-            # Ctrl-C is for the one that was started by hand; it ends the others.
-            process_group=0,
-        )
-        self._heard()
-
-    def tell(self, change: Mapping[str, Any]) -> None:
-        """Send a change, and return once it is in force."""
-        if self._process is None:
-            raise RuntimeError(f"{self._name} does not run")
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(change).encode() + b"\n")
-        self._heard()
-
-    def kill(self) -> None:
-        process, self._process = self._process, None
-        if process is not None:
-            with process:
-                process.kill()
-
-    def read_log(self) -> str:
-        file = self._log.fileno()
-        # A line is written at once; what is half there would be half of a write.
-        return os.pread(file, os.fstat(file).st_size, 0).decode()
-
-    def _heard(self) -> None:
-        assert self._process is not None
-        assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], _START_SECONDS)[0]:
-            raise RuntimeError(f"{self._name} says nothing")
-        if self._process.stdout.readline() != b"ready\n":
-            raise RuntimeError(f"{self._name} has failed, status {self._process.wait()}")
-
-
-def _bound(port: int) -> socket.socket:
+def bound(port: int) -> socket.socket:
     """Return a socket bound to a port that another one of ours may be bound to."""
-    bound = socket.socket()
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    bound.bind((LOOPBACK, port))
-    return bound
-
-
-# From here on: what runs in the processes.
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    one.bind((LOOPBACK, port))
+    return one
 
 
 class _Request(NamedTuple):
@@ -606,7 +389,7 @@ def _unavailable(why: str) -> bytes:
 
 
 async def _listen(port: int, connection: Callable[[], asyncio.Protocol]) -> asyncio.Server:
-    return await asyncio.get_running_loop().create_server(connection, sock=_bound(port), backlog=1024)
+    return await asyncio.get_running_loop().create_server(connection, sock=bound(port), backlog=1024)
 
 
 async def _serve(settings: Mapping[str, Any]) -> None:
@@ -623,63 +406,5 @@ async def _serve(settings: Mapping[str, Any]) -> None:
         os.write(1, b"ready\n")
 
 
-def _pair(text: str) -> tuple[float, float]:
-    first, _, second = text.partition(",")
-    return float(first), float(second)
-
-
-def _header(text: str) -> tuple[str, str | None]:
-    name, _, value = text.partition(":")
-    return name.strip(), value.strip() or None
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Start all three, say where they are, and go on until interrupted."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rehearsal.loopback", description=__doc__.split("\n", 1)[0]
-    )
-    parser.add_argument("--part", help=argparse.SUPPRESS)
-    parser.add_argument(
-        "--header", type=_header, default=HEADER, metavar="NAME[:VALUE]", help="what asks for green"
-    )
-    parser.add_argument(
-        "--marker", default=MARKER, metavar="NAME", help="the answers' header with the revision"
-    )
-    parser.add_argument(
-        "--green-weight", type=float, default=0.0, metavar="PERCENT", help="of production traffic"
-    )
-    for colour in COLOURS:
-        group = parser.add_argument_group(colour)
-        group.add_argument(f"--{colour}-latency", type=float, default=0.0, metavar="SECONDS")
-        group.add_argument(f"--{colour}-errors", type=float, default=0.0, metavar="SHARE", help="from 0 to 1")
-        group.add_argument(f"--{colour}-stall", type=_pair, metavar="SECONDS,EVERY")
-    chosen = parser.parse_args(arguments)
-    if chosen.part:
-        asyncio.run(_serve(json.loads(chosen.part)))
-        return
-    behaviours = {
-        colour: Behaviour(
-            latency_seconds=getattr(chosen, f"{colour}_latency"),
-            errors=getattr(chosen, f"{colour}_errors"),
-            stall=getattr(chosen, f"{colour}_stall"),
-        )
-        for colour in COLOURS
-    }
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with (
-        contextlib.suppress(KeyboardInterrupt),
-        Loopback(
-            header=chosen.header, marker=chosen.marker, green_weight=chosen.green_weight, **behaviours
-        ) as loopback,
-    ):
-        for name, url in (
-            ("router", loopback.url),
-            ("blue", loopback.blue_url),
-            ("green", loopback.green_url),
-        ):
-            print(f"{name:<6} {url}", flush=True)  # noqa: T201 - what it is run for
-        signal.pause()
-
-
 if __name__ == "__main__":
-    main()
+    asyncio.run(_serve(json.loads(sys.argv[1])))
