@@ -20,6 +20,13 @@ install() { # command=package ...: installs the packages whose command is missin
   { timeout 300 apt-get update || :; DEBIAN_FRONTEND=noninteractive timeout 900 apt-get install -y --no-install-recommends "${pkgs[@]}"; } \
     >"$state/apt.log" 2>&1 </dev/null 9>&- || die "installing ${pkgs[*]} failed, see $state/apt.log"
 }
+unmount() { # what a killed engine left mounted in its exec root: its network namespaces, its containers' file systems
+  local root path
+  root=$(cd "$state" && pwd -P)/exec
+  awk '{ print $2 }' /proc/self/mounts | sort -r | while read -r path; do
+    [[ $path != "$root"/* ]] || umount -l "$path"
+  done
+}
 start_engine() {
   [[ -z ${DOCKER_HOST:-} ]] || die "no engine answers at DOCKER_HOST=$DOCKER_HOST"
   install dockerd=docker.io iptables=iptables && install docker=docker-cli
@@ -28,6 +35,7 @@ start_engine() {
   ! ours || kill -9 "$(<"$state/dockerd.pid")"
   ! pid=$(cat "$state/exec/containerd/containerd.pid" 2>/dev/null) || ! grep -qsF "$state" "/proc/$pid/cmdline" || kill -9 "$pid"
   while ours; do sleep 0.1; done
+  unmount
   rm -rf --one-file-system "$state/dockerd.pid" "$state/exec"
   setsid dockerd --data-root "$state/data" --exec-root "$state/exec" --pidfile "$state/dockerd.pid" \
     >"$state/dockerd.log" 2>&1 </dev/null 9>&- &
@@ -71,6 +79,7 @@ stop() { # the engine this script started, and what --loopback set
   ! iptables -t nat -D "${forward[@]}" 2>/dev/null || localnet 0
   ! ours || kill "$(<"$state/dockerd.pid")"
   while ours; do sleep 0.1; done
+  unmount
 }
 mkdir -p "$state" && exec 9>"$state/lock" && { ! command -v flock >/dev/null || flock 9; }
 case ${1:-} in '' | --loopback) ;; --stop) stop && exit ;; *) die 'usage: sam_local_image.sh [--loopback | --stop]' ;; esac
