@@ -19,15 +19,21 @@ DEFAULT_MAX_ATTEMPTS = 3
 @overload
 def client(service: Literal["cloudwatch"]) -> "CloudWatchClient": ...
 @overload
+def client(service: Literal["ecr"], region: str | None = None) -> "ECRClient": ...
+@overload
 def client(service: Literal["ecs"]) -> "ECSClient": ...
 @overload
 def client(service: Literal["elbv2"]) -> "ElasticLoadBalancingv2Client": ...
 @overload
+def client(service: Literal["kms"], region: str | None = None) -> "KMSClient": ...
+@overload
 def client(service: Literal["logs"]) -> "CloudWatchLogsClient": ...
 @overload
-def client(service: Literal["secretsmanager"]) -> "SecretsManagerClient": ...
+def client(service: Literal["secretsmanager"], region: str | None = None) -> "SecretsManagerClient": ...
 @overload
-def client(service: Literal["ssm"]) -> "SSMClient": ...
+def client(service: Literal["signer"], region: str | None = None) -> "SignerClient": ...
+@overload
+def client(service: Literal["ssm"], region: str | None = None) -> "SSMClient": ...
 @overload
 def client(service: Literal["sns"]) -> "SNSClient": ...
 @overload
@@ -35,19 +41,28 @@ def client(service: Literal["sqs"]) -> "SQSClient": ...
 @overload
 def client(service: Literal["sts"]) -> "STSClient": ...
 @overload
-def client(service: Literal["s3"]) -> "S3Client": ...
-def client(service: Any) -> Any:
-    """Return the client of *service* for the credentials in the environment."""
+def client(service: Literal["s3"], region: str | None = None) -> "S3Client": ...
+def client(service: Any, region: str | None = None) -> Any:
+    """Return the client of *service* for the credentials in the environment.
+
+    Parameters
+    ----------
+    region
+        Where the resource is; by default where the function is.
+    """
     # In Lambda the key never changes while an environment lives. Where several functions share a
     # process, as in a rehearsal, it keeps one function from using another's permissions.
-    return _client(service, os.environ.get("AWS_ACCESS_KEY_ID", ""), os.environ.get("AWS_ENDPOINT_URL", ""))
+    return _client(
+        service, region, os.environ.get("AWS_ACCESS_KEY_ID", ""), os.environ.get("AWS_ENDPOINT_URL", "")
+    )
 
 
 @functools.lru_cache(maxsize=32)
-def _client(service: str, access_key: str, _endpoint: str) -> Any:
+def _client(service: str, region: str | None, access_key: str, _endpoint: str) -> Any:
     # botocore's own: boto3 adds resources and transfers, which no hook uses and every cold start loads.
     return _session(access_key).create_client(
         service,
+        region_name=region,
         config=Config(
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             read_timeout=READ_TIMEOUT_SECONDS,
@@ -69,11 +84,14 @@ def _session(_access_key: str) -> botocore.session.Session:
 TYPE_CHECKING = False
 if TYPE_CHECKING:  # the stubs are not in the artifact, and typing's own constant costs an import there
     from mypy_boto3_cloudwatch import CloudWatchClient
+    from mypy_boto3_ecr import ECRClient
     from mypy_boto3_ecs import ECSClient
     from mypy_boto3_elbv2 import ElasticLoadBalancingv2Client
+    from mypy_boto3_kms import KMSClient
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_signer import SignerClient
     from mypy_boto3_sns import SNSClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_ssm import SSMClient

@@ -42,6 +42,9 @@ DEFAULT_CANARY_BAKE_MINUTES = 10
 DEFAULT_STEP_PERCENT = 10.0
 DEFAULT_STEP_BAKE_MINUTES = 6
 
+# AWS's own, in every cluster: https://docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-capacity-providers.html
+_FARGATE_PROVIDERS = frozenset({"FARGATE", "FARGATE_SPOT"})
+
 
 @dataclass(frozen=True, slots=True)
 class Steps:
@@ -102,6 +105,11 @@ class Deployment:
                 percents = (*(share for share in below if share < 100), 100.0)
                 return Steps(percents, DEFAULT_STEP_BAKE_MINUTES if bake is None else int(bake))
         return Steps((100.0,), 0)
+
+    @property
+    def hooks(self) -> Sequence[Mapping[str, Any]]:
+        """The lifecycle hooks it was started with, in the shape of API_DeploymentLifecycleHook.html."""
+        return self._description.get("deploymentConfiguration", {}).get("lifecycleHooks") or ()
 
     @property
     def green_weight(self) -> float | None:
@@ -225,7 +233,17 @@ def _revision(described: Mapping[str, Any]) -> Revision:
             if (rule := (balancer.get("advancedConfiguration") or {}).get("testListenerRule"))
         ),
         access_logs=_access_logs(described.get("serviceConnectConfiguration") or {}),
+        is_on_fargate=_is_on_fargate(described),
+        architecture=((described.get("overrides") or {}).get("runtimePlatform") or {}).get("cpuArchitecture"),
     )
+
+
+def _is_on_fargate(described: Mapping[str, Any]) -> bool:
+    """Tell by launch type or, where the service has one, by its strategy of capacity providers."""
+    providers = [one.get("capacityProvider") for one in described.get("capacityProviderStrategy") or ()]
+    if providers:
+        return all(provider in _FARGATE_PROVIDERS for provider in providers)
+    return described.get("launchType") == "FARGATE"
 
 
 def _load_balancer(listener_rule: str | None) -> str | None:

@@ -83,6 +83,8 @@ class Evidence:
     blue: str | None = None
     charts: list[dict[str, Any]] = field(default_factory=list)
     """Pictures of the inputs, in the shape that ``shared.record`` describes."""
+    tables: list[dict[str, Any]] = field(default_factory=list)
+    """The findings for people to read, in the shape that ``shared.record`` describes."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -336,6 +338,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
             "inputs": evidence.inputs,
             "changes": evidence.changes,
             **({"charts": evidence.charts} if evidence.charts else {}),
+            **({"tables": evidence.tables} if evidence.tables else {}),
             "verdict": record.verdict(decided),
             "wouldRefuse": isinstance(decided, Refuse) and not isinstance(result, Refuse),
             "reply": encode(result, {}, {})["hookStatus"],

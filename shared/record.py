@@ -17,6 +17,18 @@ Where numbers over time decided, it has charts of them, for reports and consoles
     }
 
 A chart with ``"across": "percentile"`` has percents in place of times: it shows a distribution.
+
+Where there is more to a verdict than its reason, it may be laid out in tables, for the same readers::
+
+    {
+        "tables": [
+            {
+                "title": "Containers",
+                "columns": ["container", "verdict", "why"],
+                "rows": [["web", "deny", "no signature is attached"], ...],
+            }
+        ]
+    }
 """
 
 import hashlib

@@ -74,3 +74,7 @@ class Revision:
     network load balancers."""
     access_logs: AccessLogs | None = None
     """``None`` without Service Connect, or where its proxies log no requests."""
+    is_on_fargate: bool = False
+    """Whether ECS says that all its tasks run on Fargate; False also where it does not say."""
+    architecture: str | None = None
+    """``X86_64`` or ``ARM64`` where ECS runs it on another than the task definition says."""

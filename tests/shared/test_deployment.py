@@ -6,7 +6,7 @@ import time_machine
 
 from rehearsal.aws.cloud import Cloud
 from rehearsal.model import RevisionSummary, Rollback, Status
-from shared.deployment import Deployment
+from shared.deployment import Deployment, _revision
 from shared.errors import Misconfigured, Transient
 from shared.lifecycle import LifecycleEvent, ServiceRevisionArn
 from shared.revision import AccessLogs, ClientAlias, Image, Revision
@@ -450,3 +450,56 @@ def test_a_missing_permission_is_named(cloud: Cloud) -> None:
         str(denied.value)
         == f"the function's role may not {DESCRIBE} on {DEPLOYMENT}; add it to the role's policy"
     )
+
+
+FARGATE, SPOT, OWN = (
+    {"capacityProvider": name, "weight": 1, "base": 0} for name in ("FARGATE", "FARGATE_SPOT", "own")
+)
+
+
+@pytest.mark.parametrize(
+    ("described", "is_on_fargate"),
+    [
+        ({"launchType": "FARGATE"}, True),
+        ({"launchType": "EC2"}, False),
+        ({"launchType": "EXTERNAL"}, False),
+        ({}, False),
+        ({"platformFamily": "Linux"}, False),
+        ({"capacityProviderStrategy": []}, False),
+        ({"capacityProviderStrategy": [FARGATE]}, True),
+        ({"capacityProviderStrategy": [FARGATE, SPOT]}, True),
+        ({"capacityProviderStrategy": [FARGATE, OWN]}, False),
+        # A strategy takes the place of the launch type.
+        ({"capacityProviderStrategy": [OWN], "launchType": "FARGATE"}, False),
+        ({"capacityProviderStrategy": [{}], "launchType": "FARGATE"}, False),
+        ({"capacityProviderStrategy": None, "launchType": "FARGATE"}, True),
+    ],
+)
+def test_where_tasks_run_is_told_by_launch_type_or_capacity_providers(
+    described: dict[str, Any], is_on_fargate: bool
+) -> None:
+    assert _revision({"serviceRevisionArn": str(GREEN), **described}).is_on_fargate == is_on_fargate
+
+
+@pytest.mark.parametrize(
+    ("described", "architecture"),
+    [
+        ({}, None),
+        ({"overrides": None}, None),
+        ({"overrides": {"runtimePlatform": {}}}, None),
+        ({"overrides": {"runtimePlatform": {"cpuArchitecture": "ARM64"}}}, "ARM64"),
+    ],
+)
+def test_what_ecs_runs_it_on_all_the_same_is_read(
+    described: dict[str, Any], architecture: str | None
+) -> None:
+    assert _revision({"serviceRevisionArn": str(GREEN), **described}).architecture == architecture
+
+
+def test_the_hooks_are_those_that_the_deployment_was_started_with(cloud: Cloud) -> None:
+    one = {"hookTargetArn": "arn:aws:lambda:...", "lifecycleStages": ["PRE_SCALE_UP"]}
+    deploy(cloud, configuration={"strategy": "BLUE_GREEN", "lifecycleHooks": [one]})
+    assert list(of().hooks) == [one]
+
+    deploy(cloud, configuration={"strategy": "ROLLING"})
+    assert list(of().hooks) == []
