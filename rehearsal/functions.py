@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from rehearsal.lambda_functions import Function
+from rehearsal.runtime import architecture
 from rehearsal.template import Template
 
 TEMPLATE = Path(__file__).parent.parent / "template.yaml"
@@ -13,10 +14,15 @@ TEMPLATE = Path(__file__).parent.parent / "template.yaml"
 _HOOK = re.compile(r"hooks\.([a-z_]+)\.handler\.handler")
 
 
+# Where a laptop needs other values than the template's defaults: layers for its own processor, and those for
+# rules of every kind.
+_PARAMETERS = {"Architecture": architecture(), "ImageTrustKeyless": "true"}
+
+
 @cache
 def deployed(parameters: tuple[tuple[str, str], ...] = ()) -> Mapping[str, Function]:
     """Return the template's functions by logical id, for these parameter values."""
-    template = Template.read(TEMPLATE, parameters=dict(parameters))
+    template = Template.read(TEMPLATE, parameters={**_PARAMETERS, **dict(parameters)})
     return {function.logical_id: function for function in template.functions()}
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rehearsal.template import Resource
 
 FUNCTION_TYPES = ("AWS::Serverless::Function", "AWS::Lambda::Function")
+LAYER_TYPES = ("AWS::Serverless::LayerVersion", "AWS::Lambda::LayerVersion")
 
 # https://docs.aws.amazon.com/AWSCloudFormation/latest/TemplateReference/aws-resource-lambda-function.html
 DEFAULT_TIMEOUT_SECONDS = 3
@@ -39,6 +40,8 @@ class Function:
     """Names or ARNs of policies that are defined elsewhere."""
     policy_templates: list[JsonObject]
     """SAM policy templates, not expanded: ``{"SQSPollerPolicy": {...}}``."""
+    layers: list[str]
+    """Logical ids of those layers of the template that are attached to it, in their order."""
     code: Path | str | None
     """The folder or file that holds its code when that is local, or the code itself."""
 
@@ -83,6 +86,11 @@ def function_of(resource: "Resource") -> Function:
         statements=statements,
         managed_policies=[policy for policy in managed if isinstance(policy, str)],
         policy_templates=[policy for policy in dicts_in(policies) if "Statement" not in policy],
+        layers=[
+            layer.logical_id
+            for reference in as_list(properties.get("Layers"))
+            if (layer := template.find(reference, *LAYER_TYPES)) is not None
+        ],
         code=_code(template.file, properties),
     )
 

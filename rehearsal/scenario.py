@@ -79,6 +79,12 @@ TOUR = (
     "service-connect",
     "quiet",
     "no-metrics",
+    "signed",
+    "unsigned",
+    "tag-moved",
+    "being-signed",
+    "registry-throttled",
+    "exemption-ends",
 )
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]
@@ -97,6 +103,9 @@ class Service(_Part):
     first_deployment: bool = Field(False, description="whether nothing ran before")
     leftovers: bool = Field(False, description="whether earlier deployments left a second active revision")
     tasks: int = Field(2, ge=1, le=100, description="how many tasks each revision has")
+    architecture: Literal["X86_64", "ARM64"] | None = Field(
+        None, description="the runtimePlatform of its task definitions; without it they say nothing"
+    )
     scale_up: Duration = Field(60.0, description="until green is healthy")
     clean_up: Duration = Field(60.0, description="until blue is gone")
     scale_up_fails: bool = Field(False, description="whether green never is, and the circuit breaker trips")
@@ -292,8 +301,16 @@ def _check_actors(scenario: Scenario, document: Document) -> None:
             raise _pointed(document, kinds()[kind], error, ("actors", index, kind)) from error
         except ValueError as error:
             raise document.error(("actors", index), str(error)) from error
+    _check_registry(scenario, document)
     _check_queues(scenario, document)
     _check_traffic(scenario, document)
+
+
+def _check_registry(scenario: Scenario, document: Document) -> None:
+    """Refuse a second registry: images are looked up in one."""
+    registries = [index for index, entry in enumerate(scenario.actors) if "registry" in entry]
+    if len(registries) > 1:
+        raise document.error(("actors", registries[1]), "one registry actor is enough for all images")
 
 
 def _check_traffic(scenario: Scenario, document: Document) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from rehearsal.images import Images
 from rehearsal.machine import Plan
 from rehearsal.model import (
     ContainerImage,
@@ -24,6 +25,12 @@ from rehearsal.scenario import Scenario
 from rehearsal.switches import Switches
 from shared.lifecycle import ServiceArn, ServiceDeploymentArn, ServiceRevisionArn
 
+# As a task definition names it, and as images do.
+_ARCHITECTURES = {"X86_64": "amd64", "ARM64": "arm64"}
+
+# What ECS's agent calls the image that it brings along; its log on an instance says so.
+_SERVICE_CONNECT_AGENT = "ecs-service-connect-agent:interface-v1"
+
 
 class DeployedService:
     """One service of a scenario, deployed one or more times."""
@@ -38,12 +45,14 @@ class DeployedService:
         switches: Switches,
         rng: random.Random,
         clock: Callable[[], datetime],
+        images: Images | None = None,
     ) -> None:
         self.scenario = scenario
         self.plane = plane
         self.switches = switches
         self.rng = rng
         self.clock = clock
+        self.images = images or Images()
         self.arn = ServiceArn("aws", region, account, scenario.service.cluster, scenario.service.name)
         self.address = (scenario.service.name, 8080)
         """Host and port of its Service Connect alias."""
@@ -197,7 +206,7 @@ class DeployedService:
         service = self.scenario.service
         arn = self.arn
         identifier = str(self.rng.randrange(10**18, 10**19))
-        images = {container: pair[which] for container, pair in service.images.items()}
+        images = {container: self.images.reference(pair[which]) for container, pair in service.images.items()}
         revision = ServiceRevision(
             arn=ServiceRevisionArn(
                 arn.partition, arn.region, arn.account, arn.cluster, arn.service, identifier
@@ -208,7 +217,7 @@ class DeployedService:
                 ContainerImage(
                     container_name=container,
                     image=image,
-                    image_digest=_digest(image)
+                    image_digest=self._digest(image)
                     if self.switches.digests_at_pre_scale_up == "present"
                     else None,
                 )
@@ -234,13 +243,36 @@ class DeployedService:
                 {"name": container, "image": image, "memory": 256, "essential": True}
                 for container, image in images.items()
             ],
+            **(
+                {"runtimePlatform": {"cpuArchitecture": architecture, "operatingSystemFamily": "LINUX"}}
+                if (architecture := self.scenario.service.architecture)
+                else {}
+            ),
         }
         return arn
+
+    def _digest(self, image: str) -> str | None:
+        """Return the digest that ECS records of an image, once tasks start from it."""
+        if self.switches.recorded_digest == "index":
+            return self.images.digest(image)
+        architecture = self.scenario.service.architecture or "X86_64"
+        return self.images.digest(image, architecture=_ARCHITECTURES[architecture])
+
+    def _inject(self, revision: ServiceRevision) -> None:
+        """List the container that Service Connect adds to each task, if ECS does."""
+        if revision.service_connect is None or self.switches.injected_containers == "unlisted":
+            return
+        name = f"ecs-service-connect-{revision.arn.id[:5]}"
+        if all(image.container_name != name for image in revision.container_images):
+            revision.container_images.append(
+                ContainerImage(container_name=name, image=_SERVICE_CONNECT_AGENT)
+            )
 
     def _start(self, revision: ServiceRevision) -> None:
         """Tasks start: tags become digests, and the revision gets the target group that is free."""
         for image in revision.container_images:
-            image.image_digest = _digest(image.image)
+            image.image_digest = self._digest(image.image)
+        self._inject(revision)
         balancers = revision.load_balancers
         serving = self.active[-1].resolved_load_balancers if self.active else None
         taken = {balancer["targetGroupArn"] for balancer in serving or []}
@@ -320,7 +352,3 @@ def _described(hook: LifecycleHook) -> JsonObject:
     if hook.details is not None:
         described["hookDetails"] = hook.details
     return described
-
-
-def _digest(image: str) -> str:
-    return "sha256:" + hashlib.sha256(image.encode()).hexdigest()

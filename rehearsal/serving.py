@@ -101,16 +101,21 @@ def know(plane: ControlPlane, event: object) -> None:
     for number, arn in enumerate((*blue, target), start=41):
         if str(arn) in plane.revisions:
             continue
+        family = f"arn:aws:ecs:{arn.region}:{arn.account}:task-definition/{arn.service}"
+        image = f"{arn.service}:{number}"
+        plane.task_definitions[f"{family}:{number}"] = {
+            "taskDefinitionArn": f"{family}:{number}",
+            "family": arn.service,
+            "revision": number,
+            "status": "ACTIVE",
+            "containerDefinitions": [{"name": "app", "image": image, "memory": 256, "essential": True}],
+        }
         plane.revisions[str(arn)] = ServiceRevision(
             arn=arn,
             created_at=now,
-            task_definition=f"arn:aws:ecs:{arn.region}:{arn.account}:task-definition/{arn.service}:{number}",
+            task_definition=f"{family}:{number}",
             container_images=[
-                ContainerImage(
-                    container_name="app",
-                    image=f"{arn.service}:{number}",
-                    image_digest=f"sha256:{number:064d}",
-                )
+                ContainerImage(container_name="app", image=image, image_digest=f"sha256:{number:064d}")
             ],
         )
     deployment = ServiceDeployment(

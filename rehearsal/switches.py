@@ -63,6 +63,12 @@ class Switches(BaseModel):
     digests_at_pre_scale_up: Literal["absent", "present"] = Field(
         "absent", description="whether a tag's imageDigest is in the revision before a task has started"
     )
+    recorded_digest: Literal["index", "platform"] = Field(
+        "index", description="which digest of an image for several platforms is recorded once tasks run"
+    )
+    injected_containers: Literal["unlisted", "listed"] = Field(
+        "unlisted", description="whether Service Connect's container is among a revision's images"
+    )
     nlb_delay: Literal["after-hook", "before-hook"] = Field(
         "after-hook",
         description="whether a network load balancer's ten minutes pass after or before the hooks",

@@ -7,6 +7,7 @@
 """
 
 import contextlib
+import dataclasses
 import json
 import random
 import signal
@@ -15,7 +16,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from moto.sns.models import sns_backends
 
@@ -26,18 +27,22 @@ from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.consumers import Ledger, Line, quiet_library
 from rehearsal.document import DocumentError
 from rehearsal.expectations import check
+from rehearsal.images import Images
 from rehearsal.lambda_functions import Function
 from rehearsal.machine import Plan, StageMachine
-from rehearsal.model import HookRun, JsonObject, ServiceDeployment
+from rehearsal.model import HookRun, JsonObject, LifecycleHook, ServiceDeployment
 from rehearsal.outcome import ActorSpoke, Consumption, Happening, HookCalled, Outcome
 from rehearsal.polling import Invocation, Target
 from rehearsal.runtime import Runtime
-from rehearsal.runtime.in_process import InProcess
+from rehearsal.runtime.in_process import InProcess, cool
 from rehearsal.scenario import HookEntry, Scenario
 from rehearsal.service import DeployedService
 from rehearsal.switches import Switches
 from rehearsal.timing import ClockFile, Environment, Process, RealEnvironment, VirtualEnvironment
 from shared.lifecycle import ServiceRevisionArn
+
+if TYPE_CHECKING:
+    from rehearsal.actors import Actor
 
 REGION = "us-east-1"
 TOPIC = "hook-notifications"
@@ -143,6 +148,7 @@ class Rehearsal:
         env: Environment = VirtualEnvironment() if self.clock == "virtual" else RealEnvironment()
         with env.travelling(self.clock_file), quiet_library():
             self.cloud.reset(seed=seed, switches=chosen)
+            cool()
             rng = random.Random(seed)  # noqa: S311  # not for secrets
             world = World(self, scenario, env, switches=chosen, rng=rng, saw=saw)
             with world:
@@ -183,7 +189,14 @@ class World:
         self.cloud.identity(user="admin", policies=[ALLOW_ALL])
         topic = admin.create_topic(Name=TOPIC)["TopicArn"]
         self._topic = topic
-        self._functions = functions.deployed((("NotificationTopicArn", topic),))
+        self.template_parameters: dict[str, str] = {"NotificationTopicArn": topic}
+        """What the hooks are deployed with."""
+        self.images = Images()
+        """Where the service's images are."""
+        self.actors = self._actors()
+        for acting in self.actors:
+            acting.prepare(self)
+        self._functions = functions.deployed(tuple(self.template_parameters.items()))
         if scenario.loads:
             load_channel.make(self.cloud)
         self._credentials: dict[str, dict[str, str]] = {}
@@ -195,11 +208,15 @@ class World:
             switches=switches,
             rng=rng,
             clock=self.now,
+            images=self.images,
         )
         self.deployed.settle(self.now())
         self.cloud.control_plane.on_stop = self._stop
         self.cloud.control_plane.on_continue = self._continue
-        self.hooks = scenario.lifecycle_hooks(ACCOUNT, REGION)
+        self.hooks = tuple(
+            self._attached(hook, entry)
+            for hook, entry in zip(scenario.lifecycle_hooks(ACCOUNT, REGION), scenario.hooks, strict=True)
+        )
         self._targets: dict[str, Target] = {
             hook.name: self._target(entry)
             for hook, entry in zip(self.hooks, scenario.hooks, strict=True)
@@ -307,11 +324,9 @@ class World:
         return self._invoke(function, {"source": "aws.scheduler"}, {}).reply
 
     def play(self, seed: int) -> Outcome:
-        from rehearsal.actors import actor_of  # noqa: PLC0415  # actors know the world
-
         self._deploy()
         duration = 0.0
-        actors = [self.env.process(actor_of(entry).run(self)) for entry in self.scenario.actors]
+        actors = [self.env.process(acting.run(self)) for acting in self.actors]
         limit = self.env.timeout(LONGEST)
         # A newer deployment starts at the moment the one it supersedes has ended, and is waited for too.
         while self.machine.process.is_alive and not limit.processed:
@@ -337,6 +352,11 @@ class World:
         if self.cloud.defects:
             raise self.cloud.defects[0]
         return self._outcome(seed, duration, consumption)
+
+    def _actors(self) -> "list[Actor]":
+        from rehearsal.actors import actor_of  # noqa: PLC0415  # actors know the world
+
+        return [actor_of(entry) for entry in self.scenario.actors]
 
     def _outcome(self, seed: int, duration: float, consumption: Consumption | None) -> Outcome:
         first = self.machines[0].deployment
@@ -401,6 +421,11 @@ class World:
     def _continue(self, deployment: ServiceDeployment, run: HookRun, action: str) -> None:
         self.env.post(lambda: self._machine_of(deployment).continue_hook(run, action))
 
+    def _attached(self, hook: LifecycleHook, entry: HookEntry) -> LifecycleHook:
+        """Return an entry of ``lifecycleHooks`` with the name that the function was deployed under."""
+        function = functions.hooks(self._functions).get(entry.hook)
+        return hook if function is None else dataclasses.replace(hook, target_arn=function.arn)
+
     def _target(self, entry: HookEntry) -> Target:
         if entry.hook == "scripted":
             return _Scripted(entry.replies)
@@ -416,9 +441,12 @@ class World:
                 f"{function.logical_id}Role", function.logical_id, [document]
             )
             self._credentials[function.logical_id] = credentials
-        environment = {**functions.environment(function), **credentials, **extra}
+        name = {"AWS_LAMBDA_FUNCTION_NAME": function.name}
+        environment = {**functions.environment(function), **name, **credentials, **extra}
         if self._rehearsal.endpoint_url:
             environment["AWS_ENDPOINT_URL"] = self._rehearsal.endpoint_url
+            # Some operations have a host of their own, which is no name before an address: `data-127.0.0.1`.
+            environment["AWS_DISABLE_HOST_PREFIX_INJECTION"] = "true"
         return self._rehearsal.runtime.invoke(function, event, environment)
 
     @staticmethod

@@ -32,6 +32,9 @@ class Actor(BaseModel, ABC):
         """Whether it acts with real processes, to which no virtual time can be told."""
         return False
 
+    def prepare(self, world: "World") -> None:
+        """Have there what was there before the service was first deployed; by default there is nothing."""
+
     @abstractmethod
     def run(self, world: "World") -> Process:
         """Act (a simpy process); ends when there is nothing left to do."""
@@ -73,6 +76,7 @@ from rehearsal.actors import (  # noqa: E402, F401
     generator,
     operator,
     queue,
+    registry,
     repairer,
     servers,
     sweeper,

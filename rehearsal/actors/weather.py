@@ -16,10 +16,25 @@ from rehearsal.runtime import FunctionDied
 from rehearsal.timing import Process
 from rehearsal.world import HOOKS, World
 
+# Errors of S3 have names and numbers of their own.
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+_OF_S3 = {
+    "throttled": AwsError("SlowDown", "Please reduce your request rate.", 503),
+    "denied": AwsError("AccessDenied", "Access Denied", 403),
+}
+
+
+def _says(how: str, error: AwsError) -> Make:
+    """Answer with an error, or with S3's own."""
+    return lambda call, _: _OF_S3.get(how, error) if call.service == "s3" else error
+
+
 _MAKES: dict[str, Make] = {
-    "throttled": lambda *_: AwsError("ThrottlingException", "Rate exceeded"),
-    "failing": lambda *_: AwsError("InternalServerError", "An error occurred on the server side.", 500),
-    "denied": lambda *_: AwsError("AccessDeniedException", "You do not have access to this resource."),
+    "throttled": _says("throttled", AwsError("ThrottlingException", "Rate exceeded")),
+    "failing": _says(
+        "failing", AwsError("InternalServerError", "An error occurred on the server side.", 500)
+    ),
+    "denied": _says("denied", AwsError("AccessDeniedException", "You do not have access to this resource.")),
     "unanswered": lambda call, _: ReadTimeoutError(endpoint_url=f"https://{call.service}"),
 }
 _METRIC_DATA = "cloudwatch:GetMetricData"

@@ -10,7 +10,8 @@
       ├── identities  who asks
       ├── policy, resources   may they
       ├── faults      what goes wrong on purpose
-      └── ecs, ecs_tasks, elbv2, sqs, ssm, cloudwatch, metric_math, logs, access_logs   what moto lacks
+      └── ecs, ecs_tasks, ecr, signer, kms, elbv2, sqs, ssm, cloudwatch, metric_math, logs, access_logs
+                      what moto lacks
 """
 
 from rehearsal.aws import model_files  # noqa: F401  # before anything imports moto

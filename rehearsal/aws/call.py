@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import parse_qs, parse_qsl, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 import botocore.loaders
@@ -48,6 +48,9 @@ _SCOPE = re.compile(r"Credential=(?P<key>[^/\s,]+)/\d{8}/(?P<region>[^/]+)/(?P<s
 _SERVICES = {"monitoring": "cloudwatch"}
 # botocore's name of what answers here under that signature; the load balancers before it are moto's.
 _MODELS = {"elasticloadbalancing": "elbv2"}
+# Of the services that put an operation into method and path, what answers here. Everything else of theirs is
+# moto's. https://docs.aws.amazon.com/signer/latest/api/API_GetRevocationStatus.html
+_REST_OPERATIONS = {("signer", "GET", "/revocations"): "GetRevocationStatus"}
 _S3_HOST = re.compile(r"^(?:(?P<bucket>[a-z0-9][a-z0-9.-]+)\.)?s3[.-]")
 
 
@@ -73,9 +76,10 @@ class Call:
     region: str
     account: str
     protocol: str
-    """``json``, ``query`` or ``s3``."""
+    """``json``, ``query``, ``rest`` (JSON, with the parameters in the address) or ``s3``."""
     _body: bytes = field(repr=False)
-    _url: str = field(repr=False)
+    url: str = field(repr=False)
+    """As the client had it."""
     _query_mode: bool = field(default=False, repr=False)
 
     @property
@@ -93,7 +97,9 @@ class Call:
                 raise AwsError("SerializationException", "the request is not JSON") from error
             return parameters if isinstance(parameters, dict) else {}
         if self.protocol == "s3":
-            return _s3_parameters(self._url)
+            return _s3_parameters(self.url)
+        if self.protocol == "rest":
+            return _rest_parameters(self)
         return dict(parse_qsl(self._body.decode(errors="replace"), keep_blank_values=True))
 
     @classmethod
@@ -115,6 +121,8 @@ class Call:
         elif service == "s3":
             # An object's body may be a stream, and is no parameter.
             protocol, operation, payload = "s3", _s3_operation(method, url), b""
+        elif rest := _REST_OPERATIONS.get((service, method, urlsplit(url).path)):
+            protocol, operation, payload = "rest", rest, b""
         elif b"Action=" in payload:
             protocol, operation = "query", ""
         else:
@@ -127,12 +135,27 @@ class Call:
             account=account,
             protocol=protocol,
             _body=bytes(payload),
-            _url=url,
+            url=url,
             _query_mode=bool(headers.get("x-amzn-query-mode")),
         )
         if protocol == "query":
             call = dataclasses.replace(call, operation=call.parameters.get("Action", ""))
         return call
+
+    @classmethod
+    def of_object(cls, url: str, access_key: str, account: str) -> "Call":
+        """Make the call that a pre-signed address of an object in S3 stands for."""
+        region = parse_qs(urlsplit(url).query).get("X-Amz-Credential", [""])[0].split("/")[2:3]
+        return cls(
+            service="s3",
+            operation="GetObject",
+            access_key=access_key,
+            region=region[0] if region else "us-east-1",
+            account=account,
+            protocol="s3",
+            _body=b"",
+            url=url,
+        )
 
     def answer(self, result: Mapping[str, Any]) -> Response:
         """Encode a result in the protocol the client spoke, as AWS would: unset members left out."""
@@ -147,6 +170,9 @@ class Call:
 
     def refuse(self, error: AwsError) -> Response:
         """Encode an error in the protocol the client spoke."""
+        if self.protocol == "rest":
+            headers = {**_headers("application/json"), "x-amzn-errortype": error.code}
+            return error.status, headers, json.dumps({"message": error.message})
         if self.protocol == "json":
             headers = _headers("application/x-amz-json-1.1")
             # Services that once spoke the query protocol keep its error codes for clients that ask.
@@ -234,7 +260,9 @@ _SQS_ACTIONS = {
     "DeleteMessageBatch": "DeleteMessage",
     "SendMessageBatch": "SendMessage",
 }
-_ACTIONS = {"s3": _S3_ACTIONS, "sqs": _SQS_ACTIONS}
+# https://docs.aws.amazon.com/AmazonECR/latest/APIReference/API_ListImageReferrers.html
+_ECR_ACTIONS = {"ListImageReferrers": "BatchGetImage"}
+_ACTIONS = {"ecr": _ECR_ACTIONS, "s3": _S3_ACTIONS, "sqs": _SQS_ACTIONS}
 _S3_OBJECT = {"GET": "GetObject", "HEAD": "HeadObject", "PUT": "PutObject", "DELETE": "DeleteObject"}
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 _S3_LISTING = {
@@ -249,6 +277,18 @@ _S3_LISTING = {
     "x-id",
 }
 _S3_BUCKET = {"GET": "ListObjectsV2", "HEAD": "HeadBucket", "PUT": "CreateBucket", "DELETE": "DeleteBucket"}
+
+
+def _rest_parameters(call: Call) -> JsonObject:
+    """Read what an operation's model puts into the query; times stay texts."""
+    shape = operation_model(call.service, call.operation).input_shape
+    asked = parse_qsl(urlsplit(call.url).query, keep_blank_values=True)
+    found: JsonObject = {}
+    for name, member in shape.members.items() if shape else ():
+        values = [value for key, value in asked if key == member.serialization.get("name", name)]
+        if values:
+            found[name] = values if isinstance(member, ListShape) else values[0]
+    return found
 
 
 def _s3_parameters(url: str) -> JsonObject:

@@ -28,6 +28,7 @@ import botocore.session
 import botocore.useragent
 import moto.core.responses
 import moto.sqs.models
+import urllib3
 from botocore.config import Config
 from moto import mock_aws
 from moto.cloudwatch.models import cloudwatch_backends
@@ -38,13 +39,16 @@ from moto.moto_api._internal import mock_random
 
 from rehearsal.aws.call import JsonObject
 from rehearsal.aws.cloudwatch import Metrics, Sample, record
-from rehearsal.aws.door import Door, InProcess, RecordedCall
+from rehearsal.aws.door import Door, InProcess, RecordedCall, Urllib3
+from rehearsal.aws.ecr import Registries
 from rehearsal.aws.ecs import EcsDeployments
 from rehearsal.aws.ecs_tasks import EcsTasks
 from rehearsal.aws.elbv2 import LoadBalancers
 from rehearsal.aws.faults import Faults
 from rehearsal.aws.identities import Credentials, Identities
+from rehearsal.aws.kms import PublicKeys
 from rehearsal.aws.logs import LogQueries
+from rehearsal.aws.signer import Revocations
 from rehearsal.aws.sqs import Queues
 from rehearsal.aws.ssm import ParameterStore
 from rehearsal.model import ControlPlane
@@ -84,6 +88,12 @@ class Cloud:
         """Its lever: ``cloud.parameters.read_lag``."""
         self.log_queries = LogQueries()
         """Its levers: ``cloud.log_queries.runs_for_looks`` and ``.outcome``."""
+        self.registries = Registries(account, region)
+        """ECR: what is pushed, signed and scanned there."""
+        self.revocations = Revocations()
+        """What AWS Signer has revoked."""
+        self.public_keys = PublicKeys(account, region)
+        """Keys in KMS beside moto's."""
         tasks, metrics, queues = EcsTasks(self._ecs), Metrics(), Queues(lock)
         balancers = LoadBalancers(self._ecs)
         self.door = Door(
@@ -91,14 +101,18 @@ class Cloud:
             self._identities,
             {
                 **{f"cloudwatch:{name}": metrics.answer for name in metrics.operations},
+                **{f"ecr:{name}": self.registries.answer for name in self.registries.operations},
                 **{f"ecs:{name}": self._ecs.answer for name in self._ecs.operations},
                 **{f"ecs:{name}": tasks.answer for name in tasks.operations},
                 **{f"elasticloadbalancing:{name}": balancers.answer for name in balancers.operations},
+                **{f"kms:{name}": self.public_keys.answer for name in self.public_keys.operations},
                 **{f"logs:{name}": self.log_queries.answer for name in self.log_queries.operations},
+                **{f"signer:{name}": self.revocations.answer for name in self.revocations.operations},
                 **{f"sqs:{name}": queues.answer for name in queues.operations},
                 **{f"ssm:{name}": self.parameters.answer for name in self.parameters.operations},
             },
             lock,
+            self.registries.download,
         )
         self._seed = seed
         self._running = ExitStack()
@@ -136,6 +150,15 @@ class Cloud:
             starting.enter_context(
                 mock.patch.object(botocore_stubber, "process_request", InProcess(self.door, botocore_stubber))
             )
+            layers = Urllib3(self.door)
+            starting.enter_context(
+                mock.patch.object(
+                    urllib3.PoolManager,
+                    "urlopen",
+                    # A function: only one is given the pool that it is called on.
+                    lambda *arguments, **keywords: layers.urlopen(*arguments, **keywords),  # noqa: PLW0108
+                )
+            )
             for module, name in _PURE_AND_SLOW:
                 remembered = functools.lru_cache(maxsize=4096)(getattr(module, name))
                 starting.enter_context(mock.patch.object(module, name, remembered))
@@ -172,6 +195,9 @@ class Cloud:
         self.door.forget()
         self.parameters.read_lag = None
         self.log_queries.reset()
+        self.registries.reset()
+        self.revocations.revoked.clear()
+        self.public_keys.reset()
         # As moto's own reset, but without building each backend anew only to drop it: a backend comes
         # back when it is first asked for.
         in_use: list[BackendDict[Any]] = BackendDict._instances  # type: ignore[misc]  # noqa: SLF001 - no other list

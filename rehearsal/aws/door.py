@@ -10,19 +10,23 @@ The same door stands in process (it takes the place of moto's stub under boto3) 
 endpoint, so both see one AWS.
 """
 
+import io
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import formatdate
 from http import HTTPStatus
+from typing import Any
 
+import urllib3
 from botocore.awsrequest import AWSPreparedRequest
 from moto.core.botocore_stubber import BotocoreStubber
 from moto.core.exceptions import ServiceException
 
 from rehearsal.aws import policy
 from rehearsal.aws.call import AwsError, Call, Headers, JsonObject, Response
+from rehearsal.aws.ecr import LAYERS, asker_of
 from rehearsal.aws.faults import Faults
 from rehearsal.aws.identities import Identities
 from rehearsal.aws.resources import context_of, permissions_of
@@ -46,6 +50,7 @@ _DENIALS: Mapping[str, tuple[str, int]] = {
     "cloudwatch": ("AccessDenied", 403),
     "iam": ("AccessDenied", 403),
     "s3": ("AccessDenied", 403),
+    "signer": ("AccessDeniedException", 403),
     "sns": ("AuthorizationError", 403),
     "sqs": ("AccessDenied", 403),
     "sts": ("AccessDenied", 403),
@@ -53,6 +58,7 @@ _DENIALS: Mapping[str, tuple[str, int]] = {
 _UNKNOWN_KEYS: Mapping[str, tuple[str, int]] = {
     "json": ("UnrecognizedClientException", 400),
     "query": ("InvalidClientTokenId", 403),
+    "rest": ("UnrecognizedClientException", 403),
     "s3": ("InvalidAccessKeyId", 403),
 }
 # https://docs.aws.amazon.com/STS/latest/APIReference/API_GetCallerIdentity.html: never denied.
@@ -68,10 +74,12 @@ class Door:
         identities: Identities,
         operations: Mapping[str, Operation],
         lock: threading.RLock,
+        download: Callable[[str], Response | None],
     ) -> None:
         self._account = account
         self._identities = identities
         self._operations = operations
+        self._download = download
         self._recordings: list[list[RecordedCall]] = []
         self._enforcing = 0
         self.faults = Faults()
@@ -105,6 +113,26 @@ class Door:
             return None if result is None else call.answer(result)
         except AwsError as error:
             return call.refuse(error)
+
+    def download(self, method: str, url: str) -> Response | None:
+        """Answer a request for the pre-signed address of an image's layer; ``None`` for any other.
+
+        Whoever has the address may have the layer. It is S3 that answers: faults strike it as an
+        ``s3:GetObject`` of whoever asked ECR for the address.
+        """
+        if method != "GET" or LAYERS not in url:
+            return None
+        call = Call.of_object(url, asker_of(url), self._account)
+        try:
+            if self.faults:
+                self.faults.strike(call, self._identities.caller(call.access_key))
+            with self.lock:
+                answer = self._download(url)
+            if answer is not None and self.faults:
+                self.faults.strike(call, self._identities.caller(call.access_key), after=True)
+        except AwsError as error:
+            return call.refuse(error)
+        return answer
 
     def dismiss(self, call: Call, status: int) -> Response | None:
         """Let a call's answer go out, or return another in its place. Raises as :meth:`admit`."""
@@ -189,6 +217,8 @@ class InProcess:
         url = str(request.url)
         call = None
         if ".amazonaws.com" in url:
+            if layer := self._door.download(str(request.method), url):
+                return _dated(layer)
             call = self._door.read(str(request.method), url, request.headers, request.body)
         answer = self._door.admit(call) if call else None
         if answer is None:
@@ -197,6 +227,42 @@ class InProcess:
         if answer is None:
             return None
         return _dated((self._door.dismiss(call, answer[0]) if call else None) or answer)
+
+
+class Urllib3:
+    """The door in the place of a pool of urllib3, for what hooks fetch without boto3: layers of images.
+
+    Requests of boto3 and of ``requests`` are stubbed by moto; whatever else urllib3 sends goes out.
+    """
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._urlopen = urllib3.PoolManager.urlopen
+
+    def urlopen(
+        self, pool: urllib3.PoolManager, method: str, url: str, *arguments: Any, **keywords: Any
+    ) -> urllib3.BaseHTTPResponse:
+        """Answer as ``PoolManager.urlopen`` does."""
+        try:
+            # Whatever is at another address is somebody's server, maybe this AWS's own.
+            layer = self._door.download(method, url) if ".amazonaws.com" in url else None
+        except Exception as error:
+            if any(error is defect for defect in self._door.defects):
+                raise
+            # What is injected is botocore's, or whatever a fault makes up.
+            raise urllib3.exceptions.ProtocolError("Connection aborted.", error) from error
+        if layer is None:
+            return self._urlopen(pool, method, url, *arguments, **keywords)
+        status, headers, body = _dated(layer)
+        return urllib3.HTTPResponse(
+            io.BytesIO(body.encode() if isinstance(body, str) else body),
+            headers={**headers, "Content-Length": str(len(body))},
+            status=status,
+            preload_content=keywords.get("preload_content", True),
+            decode_content=keywords.get("decode_content", True),
+            request_method=method,
+            request_url=url,
+        )
 
 
 def _dated(answer: Response) -> Response:

@@ -42,7 +42,10 @@ class Fault:
             self.times != 0
             and (self.since is None or self.since <= now)
             and (self.until is None or now < self.until)
-            and fnmatch.fnmatchcase(call.action.lower(), self.action.lower())
+            and any(
+                fnmatch.fnmatchcase(name.lower(), self.action.lower())
+                for name in {call.action, f"{call.service}:{call.operation}"}
+            )
             and fnmatch.fnmatchcase(identity, self.identity)
         )
 
@@ -76,7 +79,7 @@ class Faults:
         Parameters
         ----------
         action
-            IAM action, with ``*`` and ``?``: ``"ssm:Get*"``.
+            IAM action or operation, with ``*`` and ``?``: ``"ssm:Get*"``.
         error, message, status
             What the API answers: error code, text and HTTP status.
         identity

@@ -141,6 +141,25 @@ def _ecs(call: Call, parameters: JsonObject) -> Resources:  # noqa: PLR0911 - a 
     return ()
 
 
+def _ecr(call: Call, parameters: JsonObject) -> Resources:
+    if call.operation == "GetAuthorizationToken":
+        return ()
+    registry = f"arn:aws:ecr:{call.region}:{parameters.get('registryId') or call.account}:repository"
+    names = _names(parameters, "repositoryName", "repositoryNames")
+    if not names and call.operation == "DescribeRepositories":
+        names = ["*"]
+    return tuple(f"{registry}/{name}" for name in names)
+
+
+def _kms(call: Call, parameters: JsonObject) -> Resources:
+    # Whatever a key is called by, policies name it by its ARN; an alias of its own is a resource nowhere but
+    # where aliases are made. https://docs.aws.amazon.com/kms/latest/developerguide/alias-authorization.html
+    key = str(parameters.get("KeyId") or "")
+    if not key or "alias/" in key:
+        return ()
+    return (key if key.startswith("arn:") else _arn(call, "kms", f"key/{key}"),)
+
+
 def _ecs_arn(call: Call, kind: str, name: str) -> str:
     return name if name.startswith("arn:") else _arn(call, "ecs", f"{kind}/{name}")
 
@@ -223,8 +242,10 @@ def _events(call: Call, parameters: JsonObject) -> Resources:
 
 _RESOLVERS: Mapping[str, Callable[[Call, JsonObject], Resources]] = {
     "cloudwatch": _cloudwatch,
+    "ecr": _ecr,
     "ecs": _ecs,
     "events": _events,
+    "kms": _kms,
     "logs": _logs,
     "s3": _s3,
     "secretsmanager": _secretsmanager,

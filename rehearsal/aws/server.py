@@ -108,6 +108,9 @@ class _Application:
         body = request.get_data(cache=False, parse_form_data=False)
         # moto reads the body again.
         environ["wsgi.input"] = io.BytesIO(body)
+        layer = self._hung_up_on(environ, lambda: self._door.download(request.method, request.url))
+        if layer is not None:
+            return _respond(layer, start_response)
         call = self._door.read(request.method, request.url, request.headers, body)
         if call is None:
             return self._from_moto(environ, start_response)
@@ -134,12 +137,23 @@ class _Application:
     ) -> Response | None:
         """Turn an injected failure of the connection into one, and a defect into an answer."""
         try:
+            return self._hung_up_on(environ, answer)
+        except Exception as error:
+            if not any(error is defect for defect in self._door.defects):
+                raise
+            return call.refuse(AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+
+    def _hung_up_on(
+        self, environ: "WSGIEnvironment", answer: Callable[[], Response | None]
+    ) -> Response | None:
+        """End the connection where a fault was injected into it."""
+        try:
             return answer()
         except BaseException as error:
-            if not any(error is defect for defect in self._door.defects):
-                _hang_up(environ)
-                raise ConnectionAbortedError("a fault was injected here") from error
-            return call.refuse(AwsError("InternalFailure", f"{type(error).__name__}: {error}", 500))
+            if any(error is defect for defect in self._door.defects):
+                raise
+            _hang_up(environ)
+            raise ConnectionAbortedError("a fault was injected here") from error
 
 
 def _respond(answer: Response, start_response: "StartResponse") -> Iterable[bytes]:

@@ -19,6 +19,8 @@ Charts in a record::
 The first of a point is seconds of virtual time, seconds since 1970, or an ISO 8601 date. In a chart with
 ``"across": "percentile"`` it is a percent, and the chart is drawn as HdrHistogram draws them: each further
 nine has as much room as the one before, for that is where latencies differ.
+
+Tables of text: ``"tables": [{"title": ..., "columns": [...], "rows": [[...], ...]}]``.
 """
 
 import json
@@ -43,6 +45,9 @@ MAX_KEYS_IN_LINE = 6
 MAX_JSON_CHARACTERS = 40_000
 MAX_CHARTS = 12
 MAX_POINTS = 2_000
+MAX_TABLES = 4
+MAX_TABLE_ROWS = 100
+MAX_COLUMNS = 8
 # Closer together than this, numbers differ by how floats are rounded.
 SMALLEST_SPAN = 1e-9
 # The line above a record says these, or they are drawn.
@@ -57,6 +62,7 @@ _SHOWN_APART = {
     "direction",
     "verdict",
     "charts",
+    "tables",
 }
 # What was decided on comes before how the hook was set up.
 _FIRST = ("inputs", "numbers", "thresholds", "changes", "reply", "wouldRefuse", "next")
@@ -115,6 +121,17 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
+class Table:
+    """What a verdict was made of, laid out by the hook."""
+
+    title: str
+    columns: list[str]
+    rows: list[list[tuple[str, str]]]
+    """Cells with their tone: ``good``, ``bad``, ``back`` or none."""
+    left_out: int
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """How one hook answered, or why it never did."""
 
@@ -131,6 +148,7 @@ class Decision:
     """Whether the hook only observed, and would have refused."""
     rows: list[Row]
     charts: list[Chart]
+    tables: list[Table]
     record_json: str
     event_json: str
     reply_json: str
@@ -168,6 +186,7 @@ def _decision(run: HookRun, asked: int, started_at: datetime) -> Decision:
         observed=would_refuse(call),
         rows=rows(record),
         charts=charts(record, started_at),
+        tables=tables(record),
         record_json=_json(call.record) if call.record is not None else "",
         event_json=_json(call.event),
         reply_json=_json(call.reply),
@@ -247,6 +266,42 @@ def _json(value: Any) -> str:
     if len(text) > MAX_JSON_CHARACTERS:
         return text[:MAX_JSON_CHARACTERS] + f"\n… {len(text) - MAX_JSON_CHARACTERS} characters more"
     return text
+
+
+def tables(record: dict[str, Any]) -> list[Table]:
+    """Read a record's tables; what is not a table is left to the raw record."""
+    found = record.get("tables")
+    if not isinstance(found, list):
+        return []
+    made = (_table(table) for table in found[:MAX_TABLES] if isinstance(table, dict))
+    return [table for table in made if table is not None]
+
+
+def _table(table: dict[str, Any]) -> Table | None:
+    columns, found = table.get("columns"), table.get("rows")
+    if not isinstance(columns, list) or not isinstance(found, list) or not 0 < len(columns) <= MAX_COLUMNS:
+        return None
+    whole = [row for row in found if isinstance(row, list) and len(row) == len(columns)]
+    return Table(
+        title=shown(str(table.get("title", ""))),
+        columns=[shown(str(column)) for column in columns],
+        rows=[
+            [(_flat(cell), _CELL_TONES.get(str(cell), "")) for cell in row] for row in whole[:MAX_TABLE_ROWS]
+        ],
+        left_out=len(found) - len(whole[:MAX_TABLE_ROWS]),
+    )
+
+
+# Words that hooks judge by.
+_CELL_TONES = {
+    "pass": "good",
+    "deny": "bad",
+    "untrusted": "bad",
+    "misconfigured": "bad",
+    "indeterminate": "back",
+    "unverifiable": "back",
+    "exempt": "back",
+}
 
 
 def charts(record: dict[str, Any], started_at: datetime) -> list[Chart]:

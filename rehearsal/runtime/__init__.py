@@ -7,7 +7,8 @@
             └─ SamLocal            the built artifact through `sam local start-lambda`
 """
 
-from collections.abc import Mapping
+import platform
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -27,6 +28,8 @@ class LambdaFunction(Protocol):
     def timeout_seconds(self) -> int: ...
     @property
     def memory_mb(self) -> int: ...
+    @property
+    def layers(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +60,8 @@ class Runtime(Protocol):
 
     def close(self) -> None:
         """End what was started for the functions."""
+
+
+def architecture() -> str:
+    """Return this machine's processor in Lambda's words: artifacts run on either, layers are for one."""
+    return "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"

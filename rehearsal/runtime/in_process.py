@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,19 @@ class _Context:
 
     def get_remaining_time_in_millis(self) -> int:
         return self.timeout_seconds * 1000
+
+
+def cool() -> None:
+    """Have hooks start cold, as in a new execution environment, so that a run does not depend on another.
+
+    What a hook keeps between invocations is an object of a class of its own, in one of its modules, that can
+    be cleared. What only remembers the results of pure functions may stay.
+    """
+    for name, module in list(sys.modules.items()):
+        if name.startswith("hooks."):
+            for value in list(vars(module).values()):
+                if type(value).__module__.startswith("hooks.") and hasattr(value, "clear"):
+                    value.clear()
 
 
 class InProcess:

@@ -2,7 +2,8 @@ r"""Artifacts in the real Lambda runtime, without Docker.
 
 The Runtime Interface Emulator that ships with aws-sam-cli runs the artifact as Lambda does: a Python with
 only Lambda's own packages, ``awslambdaric`` in front of the handler, events over HTTP. What is not as in
-Lambda: the operating system, limits on memory and CPU, and that the function can write wherever we can.
+Lambda: the operating system, limits on memory and CPU, that the function can write wherever we can, and that
+layers are not one folder ``/opt``.
 
 ::
 
@@ -38,12 +39,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from rehearsal.runtime import Invocation, LambdaFunction
+from rehearsal.runtime import Invocation, LambdaFunction, architecture
 from rehearsal.runtime.lambda_python import LambdaPythonError, lambda_python
 from rehearsal.runtime.virtual_clock import VARIABLE as CLOCK_VARIABLE
 from rehearsal.runtime.warm import WarmFunctions
@@ -95,6 +96,7 @@ class RuntimeEnvironment:
         env: Mapping[str, str],
         clock_file: Path | None = None,
         *,
+        layers: Sequence[Path] = (),
         name: str = "function",
         timeout_seconds: int = 60,
         memory_mb: int = 512,
@@ -114,11 +116,15 @@ class RuntimeEnvironment:
             passed on from our own environment.
         clock_file
             Where the rehearsal's virtual time stands; without it the function has the real one.
+        layers
+            The folders that ``sam build`` made of its layers. As in Lambda the function's own code is found
+            first, and of two layers the later one's.
         name, timeout_seconds, memory_mb
             What the function is told; the time-out is kept, memory is not limited.
 
         """
         self._artifact = artifact.resolve()
+        self._layers = [layer.resolve() for layer in layers]
         self._command = ["-m", "awslambdaric", handler]
         self._python = python.absolute()
         self._env = dict(env)
@@ -134,8 +140,9 @@ class RuntimeEnvironment:
         self._log = Path()
 
     def __enter__(self) -> Self:
-        if not self._artifact.is_dir():
-            raise RuntimeEnvironmentError(f"no artifact at {self._artifact}; `sam build` makes it")
+        for folder in (self._artifact, *self._layers):
+            if not folder.is_dir():
+                raise RuntimeEnvironmentError(f"no artifact at {folder}; `sam build` makes it")
         emulator = find_emulator()
         with self._cleanup:
             scratch = self._cleanup.enter_context(
@@ -199,7 +206,10 @@ class RuntimeEnvironment:
             "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": str(self._memory_mb),
             "AWS_LAMBDA_FUNCTION_TIMEOUT": str(self._timeout_seconds),
             "LAMBDA_TASK_ROOT": str(self._artifact),
-            "PYTHONPATH": str(self._artifact),
+            # https://docs.aws.amazon.com/lambda/latest/dg/python-layers.html: a layer's folder python.
+            "PYTHONPATH": os.pathsep.join(
+                map(str, (self._artifact, *(layer / "python" for layer in reversed(self._layers))))
+            ),
             "PYTHONNOUSERSITE": "1",
             # As in Lambda, where the code is read-only.
             "PYTHONDONTWRITEBYTECODE": "1",
@@ -292,6 +302,7 @@ class Rie:
             self._python,
             environment,
             self._clock_file,
+            layers=[self._build / layer for layer in function.layers],
             name=function.name,
             timeout_seconds=function.timeout_seconds,
             memory_mb=function.memory_mb,
@@ -300,13 +311,12 @@ class Rie:
 
 def find_emulator() -> str:
     """Return the emulator that ships with aws-sam-cli."""
-    machine = "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
     spec = importlib.util.find_spec("samcli")
     if spec is None or spec.origin is None:
         raise RuntimeEnvironmentError(
             "the emulator ships with aws-sam-cli, which is not installed with this Python"
         )
-    emulator = Path(spec.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{machine}"
+    emulator = Path(spec.origin).parent / "local" / "rapid" / f"aws-lambda-rie-{architecture()}"
     if not sys.platform.startswith("linux") or not emulator.is_file():
         raise RuntimeEnvironmentError(
             f"no emulator for {sys.platform} on {platform.machine()}; `sam local` runs anywhere"
@@ -352,6 +362,9 @@ def main() -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--artifact", required=True, type=Path, help="folder that `sam build` made")
+    parser.add_argument(
+        "--layer", action="append", default=[], type=Path, help="folder of a layer; may be repeated"
+    )
     parser.add_argument("--handler", required=True, help="module.function")
     parser.add_argument(
         "--event", required=True, action="append", type=Path, help="JSON file; may be repeated"
@@ -377,6 +390,7 @@ def main() -> int:
             arguments.handler,
             arguments.python or lambda_python(),
             dict(pair.split("=", 1) for pair in arguments.env),
+            layers=arguments.layer,
             timeout_seconds=arguments.timeout,
         ) as environment:
             for event in events:

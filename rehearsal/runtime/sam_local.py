@@ -14,7 +14,6 @@ import contextlib
 import http.client
 import json
 import os
-import platform
 import shutil
 import signal
 import socket
@@ -27,7 +26,8 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from rehearsal.runtime import Invocation, LambdaFunction
+from rehearsal.runtime import Invocation, LambdaFunction, architecture
+from rehearsal.runtime.sam_template import local_template
 from rehearsal.runtime.warm import WarmFunctions
 
 HOST = "host.docker.internal"
@@ -94,6 +94,10 @@ class SamLocalServer:
             raise SamLocalError(f"no built template at {self._template}; `sam build` makes it")
         with self._cleanup:
             scratch = Path(self._cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sam-local-")))
+            template = scratch / "template.json"
+            template.write_text(
+                local_template(self._template, {self._function.logical_id: self._function.layers})
+            )
             variables = scratch / "variables.json"
             variables.write_text(json.dumps({"Parameters": container_variables(self._environment)}))
             self._log = scratch / "log"
@@ -104,7 +108,7 @@ class SamLocalServer:
             process = subprocess.Popen(
                 [
                     *(find_sam(), "local", "start-lambda", self._function.logical_id),
-                    *("--template", str(self._template), "--port", str(self._port)),
+                    *("--template", str(template), "--port", str(self._port)),
                     *("--env-vars", str(variables), "--warm-containers", "LAZY", "--skip-pull-image"),
                     *("--add-host", f"{HOST}:host-gateway"),
                     *("--parameter-overrides", f"Architecture={architecture()}"),
@@ -197,11 +201,6 @@ def find_sam() -> str:
     if not sam:
         raise SamLocalError("found no sam: install aws-sam-cli with this Python, or put it on PATH")
     return sam
-
-
-def architecture() -> str:
-    """Return this machine's architecture in Lambda's words; an artifact runs on either."""
-    return "arm64" if platform.machine() in {"aarch64", "arm64"} else "x86_64"
 
 
 def container_variables(environment: Mapping[str, str]) -> dict[str, str]:

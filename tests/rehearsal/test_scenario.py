@@ -22,6 +22,7 @@ ACTORS = [
     "generator",
     "lag",
     "queue",
+    "registry",
     "release",
     "repairer",
     "servers",

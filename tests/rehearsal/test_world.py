@@ -63,6 +63,7 @@ EVERY_PART = (
     "left-behind",
     "edited-by-hand",
     "service-connect",
+    "registry-throttled",
 )
 
 

@@ -157,6 +157,24 @@ def no_baseline(view: ServiceView) -> Iterator[Problem]:
             )
 
 
+@rule("half-admission", Severity.WARNING, "docs/image-trust.md")
+def half_admission(view: ServiceView) -> Iterator[Problem]:
+    """Warn of image trust at one of its two stages only."""
+    admitting = [
+        hook for hook in view.hooks if hook.ours and hook.ours.name.replace("-", "_") == "image_trust"
+    ]
+    attached = {stage for hook in admitting for _, stage in hook.stages}
+    for stage, meanwhile in _ADMISSION.items():
+        if attached and stage not in attached:
+            yield admitting[0].at("LifecycleStages"), f"{admitting[0].label}: not at {stage}, so {meanwhile}"
+
+
+_ADMISSION = {
+    Stage.PRE_SCALE_UP: "images run before they are judged",
+    Stage.POST_SCALE_UP: "nothing compares what ECS started with what was admitted",
+}
+
+
 def _at_stages(view: ServiceView) -> Iterator[tuple[HookView, int, Stage]]:
     for hook in view.hooks:
         for index, stage in hook.stages:

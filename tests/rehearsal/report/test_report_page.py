@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from rehearsal.outcome import Check, Happening, HookCalled, Outcome
-from rehearsal.report.decisions import charts, rows, y_marks
+from rehearsal.report.decisions import Table, charts, rows, tables, y_marks
 from rehearsal.report.lanes import diagram
 from rehearsal.report.page import MAX_IN_DETAIL, page, write_page
 from rehearsal.report.timeline import Timeline
@@ -266,6 +266,43 @@ def test_what_is_no_chart_is_left_alone(found: Any) -> None:
     assert charts({"charts": found}, STARTED) == []
 
 
+def test_a_table_is_drawn_with_the_tones_of_its_words() -> None:
+    record = {
+        "tables": [
+            {
+                "title": "Containers",
+                "columns": ["container", "verdict"],
+                "rows": [["web", "deny"], ["log", "pass"], ["too", "many", "cells"], "no row"],
+            }
+        ]
+    }
+
+    assert tables(record) == [
+        Table(
+            "Containers",
+            ["container", "verdict"],
+            [[("web", ""), ("deny", "bad")], [("log", ""), ("pass", "good")]],
+            left_out=2,
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        None,
+        "x",
+        [None],
+        [{}],
+        [{"columns": [], "rows": []}],
+        [{"columns": ["a"]}],
+        [{"columns": 9 * ["a"], "rows": []}],
+    ],
+)
+def test_what_is_no_table_is_left_alone(found: Any) -> None:
+    assert tables({"tables": found}) == []
+
+
 def test_nested_numbers_are_rows_below_their_heading() -> None:
     record = {
         "hook": "said above",
@@ -341,6 +378,7 @@ _record = (
     st.none()
     | st.dictionaries(_text, _json, max_size=3)
     | st.fixed_dictionaries({"charts": st.lists(_chart)})
+    | st.fixed_dictionaries({"tables": st.lists(_json, max_size=3)})
 )
 _stage = (
     st.sampled_from(["PRE_SCALE_UP", "PRODUCTION_TRAFFIC_SHIFT", "TEST_TRAFFIC_SHIFT", "BAKE_TIME"]) | _text
