@@ -1,6 +1,7 @@
 # make rehearse    the tour: real deployments, approved, rejected and rolled back, on this machine
 # make load-demo   the load test hook with a real Locust, and real servers on this machine
 # make test        everything that can be checked here; says by name what it skipped
+# make fuzz        ten minutes of broken input for each parser of what registries send
 # make lint        style, types, boundaries, templates
 # make build       the Lambda artifacts, by sam build
 #
@@ -20,7 +21,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 include artifact/build.mk
 
-.PHONY: help rehearse load-demo test lint build benchmark coverage format setup
+.PHONY: help rehearse load-demo test fuzz lint build benchmark coverage format setup
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -41,6 +42,9 @@ load-demo: setup
 test: setup
 	@$(RUN) pytest --numprocesses auto --dist worksteal $(ARGS)
 
+fuzz: setup
+	@FUZZ_SECONDS=600 $(RUN) pytest --timeout 900 --numprocesses auto tests/hooks/image_trust/test_parsers_never_break.py
+
 lint: setup
 	@$(RUN) ruff format --check .
 	@$(RUN) ruff check .
@@ -56,7 +60,7 @@ format: setup
 build: setup
 	@$(RUN) sam build
 
-DECIDES := shared/*,hooks/canary_comparison/*,hooks/load_test/*.py,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
+DECIDES := shared/*,hooks/canary_comparison/*,hooks/image_trust/*,hooks/load_test/*.py,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
 
 # The floor that design.md sets: branches count, for all that hooks share and all that decides.
 coverage: setup
