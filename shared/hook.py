@@ -270,6 +270,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
         if call:
             # It was not computed from them.
             call.evidence.inputs = {}
+            call.evidence.charts, call.evidence.tables = [], []
         delay = min(FIRST_RETRY_SECONDS * 2 ** min(state.troubles, 10), MAX_RETRY_SECONDS)
         state.troubles += 1
         return Wait(reason, delay * _spread(str(state.of)), state=state.data)

@@ -48,17 +48,19 @@ class ImageGlob:
     """Of registry and repository."""
     suffix: tuple[Token, ...]
     """``:tag`` or ``@digest``; without either, any."""
+    ecr: EcrRepository | None
+    """Where in ECR, with stars for what it leaves open; ``None`` where it is not ECR's alone."""
 
     def covers(self, reference: Reference) -> bool:
         """Return whether it covers *reference*, as a task definition names it."""
+        if self.ecr is not None and reference.ecr is None:
+            return (
+                False  # a star of its host is an account or a Region, and nothing else under Amazon's domain
+            )
         suffix = f"@{reference.digest}" if reference.digest else f":{reference.tag}"
         return covers(self.suffix, suffix) and any(
             covers(self.name, spelling) for spelling in reference.spellings
         )
-
-    def names(self, reference: Reference) -> bool:
-        """Return whether it spells out the registry of *reference*: the host or, in ECR, the account."""
-        return self.names_registry and covers(tokens(self.host, Star.LABEL), reference.canonical)
 
     @property
     def specificity(self) -> tuple[int, int, int]:
@@ -78,11 +80,6 @@ class ImageGlob:
     def has_tag(self) -> bool:
         """Whether it is for certain tags only."""
         return isinstance(self.suffix[0], str) and self.suffix[0].startswith(":")
-
-    @property
-    def ecr(self) -> EcrRepository | None:
-        """Where in ECR, with stars for what it leaves open; ``None`` where it is not ECR's alone."""
-        return EcrRepository.at(self.host)
 
     @property
     def names_registry(self) -> bool:
@@ -131,6 +128,7 @@ def image_glob(text: str) -> ImageGlob:
         path if slash else "**",
         (*tokens(host, Star.LABEL), *tokens(slash + path)),
         tokens(suffix) or _ANY,
+        EcrRepository.at(host) if slash else None,
     )
 
 

@@ -152,7 +152,12 @@ def _inspect(blank: Judged, asked: Asked, evidence: Evidence, wants: set[Want]) 
     try:
         inspection.check_is_not_denied()
     except Rejected as error:
-        return replace(blank, finding=_finding("denyDigests", Outcome.UNTRUSTED, error.code, str(error)))
+        # The policy's word, whatever mode the rule is in.
+        return replace(
+            blank,
+            finding=_finding("denyDigests", Outcome.UNTRUSTED, error.code, str(error)),
+            observed=asked.policy.mode == "observe",
+        )
     except Unsettled as error:
         return _unsettled(blank, error.problem)
     finding = inspection.judge(asked.rule.require)

@@ -134,9 +134,8 @@ class Inspection:
         denied = frozenset(self._asked.policy.references.deny_digests)
         if not denied:
             return
-        for digest in (self._asked.digest, self._asked.recorded):
-            if digest in denied:
-                raise Rejected("denied-digest", f"the policy bans {digest}")
+        if self._asked.digest in denied:
+            raise Rejected("denied-digest", f"the policy bans {self._asked.digest}")
         for entry in self._image(self._asked.reference).manifests:
             if entry.digest in denied:
                 raise Rejected("denied-digest", f"the policy bans {entry.digest}, which it lists")

@@ -9,7 +9,7 @@ from hooks.image_trust.image_glob import ImageGlob, image_glob
 from hooks.image_trust.lint.note import Note, error
 from hooks.image_trust.pattern import Star, Token, common, matches, overlap, specificity, tokens
 from hooks.image_trust.policy import Policy, Rule
-from hooks.image_trust.reference import Reference
+from hooks.image_trust.reference import EcrRepository, Reference
 
 # Both bound what it takes to tell rules apart, to some seconds; real policies take a thousandth of it.
 MAX_STEPS = 1_000_000
@@ -135,12 +135,41 @@ _DIGEST = f"sha256:{'0123456789abcdef' * 4}"
 def _samples(glob: ImageGlob) -> list[Reference]:
     """Return some of the images that a glob covers, as general as can be."""
     suffixes = ("", filled(glob.suffix, ANYBODY, ""), f"@{_DIGEST}")
+    host = tokens(glob.host, Star.LABEL) if glob.host != "**" else ()
     for segment in _IN_A_SEGMENT:
-        names = dict.fromkeys(filled(glob.name, segment, across) for across in _ACROSS)
+        names = dict.fromkeys(
+            (_some_host(glob.ecr) if glob.ecr else filled(host, segment, across))
+            + filled(glob.name[len(host) :], segment, across)
+            for across in _ACROSS
+        )
         found = [reference for pair in product(names, suffixes) if (reference := _parsed("".join(pair)))]
         if covered := [reference for reference in found if glob.covers(reference)]:
             return covered
     return []
+
+
+def _some_host(ecr: EcrRepository) -> str:
+    """Return a host of ECR's that has its account and Region; nothing, where there is none."""
+    digits = ecr.account.replace("*", "", ecr.account.count("*") - 1)
+    account = digits.replace("*", "0" * (13 - len(digits)))
+    regions = (
+        f"{'-'.join(parts)}-{number}" for parts in product(_BEGINNINGS, _DIRECTIONS) for number in (1, 2, 3)
+    )
+    hosts = (
+        f"{account}.dkr.ecr.{region}.{ecr.dns_suffix}" for region in regions if matches(ecr.region, region)
+    )
+    return next((host for host in hosts if EcrRepository.at(host)), "")
+
+
+# Of which Regions' names are made: https://docs.aws.amazon.com/general/latest/gr/rande.html
+_BEGINNINGS = (
+    *("us", "eu", "ap", "sa", "ca", "me", "af", "il", "mx", "us-gov", "cn"),
+    *("eusc-de", "us-iso", "us-isob", "us-isof", "eu-isoe"),
+)
+_DIRECTIONS = (
+    *("east", "west", "north", "south", "central"),
+    *("northeast", "northwest", "southeast", "southwest"),
+)
 
 
 def filled(glob: Sequence[Token], segment: str, across: str) -> str:

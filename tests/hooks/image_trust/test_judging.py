@@ -305,6 +305,14 @@ def test_without_a_rule_only_the_policy_says_whether_it_is_observed(mode: str, o
     assert shop().judge("no image", by).observed == observed
 
 
+@pytest.mark.parametrize(("mode", "observed"), [("enforce", False), ("observe", True)])
+def test_a_ban_is_the_policy_s_word_whatever_the_rule_only_observes(mode: str, observed: bool) -> None:
+    by = policy(rule={"mode": "observe"}, mode=mode, references={"denyDigests": [d("a")]})
+    found = shop().judge(PINNED, by)
+
+    assert (stands(found), found.observed) == (("deny", "denied-digest"), observed)
+
+
 # ------------------------------------------------------------------------------------ exemptions
 
 

@@ -207,6 +207,14 @@ def test_tags_tell_rules_apart() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (
+            "111122223333.dkr.ecr.cn-*.amazonaws.com/a",
+            "111122223333.dkr.ecr.cn-*.amazonaws.com/a covers no image, because none can be called so",
+        ),
+        (
+            "111122223333.dkr.ecr.zz*.amazonaws.com/a",
+            "111122223333.dkr.ecr.zz*.amazonaws.com/a covers no image, because none can be called so",
+        ),
         ("ghcr.io//a", "ghcr.io//a covers no image, because none can be called so"),
         ("ghcr.io/a/", "ghcr.io/a/ covers no image, because none can be called so"),
         ("ghcr.io/a-/*", "ghcr.io/a-/* covers no image, because none can be called so"),
@@ -247,6 +255,12 @@ def test_a_glob_that_covers_nothing_is_an_error(text: str, said: str) -> None:
         "ghcr.io/*-a",
         "ghcr.io/a*b",
         "*.dkr.ecr.*.amazonaws.com/**",
+        "1111*.dkr.ecr.us-gov-*.amazonaws.com/a",
+        "11*22*.dkr-ecr.*-1.on.aws/a",
+        "111122223333.dkr.ecr.*west*.amazonaws.com/a",
+        "*.dkr.ecr.*.amazonaws.com.cn/a",
+        "111122223333.dkr.ecr.*.amazonaws.eu/a",
+        "111122223333.dkr.ecr.us-isof-*.csp.hci.ic.gov/a",
         "[::1]:5000/*",
         "localhost:*/a",
         "ghcr.io/a@sha256:*",

@@ -76,9 +76,9 @@ def test_a_reference_is_completed_as_a_runtime_does(text: str, found: Reference)
         "fc00::1:5000/debian", "[fe80::1%eth0]:5000/debian", "[2001:db8:3:4::192.0.2.33]:5000/debian",
         "[fd00123123123]/repo", "-ab.com/x", "ab-.com/x", "a..b/x", "a.b./x", ".a.b/x", "test.com:http/x",
         "a.b:0/x", "a.b:65536/x", "a.b:750050/x", "1a" * 32, "domain/" + "a" * 256, "a" * 256,
+        "a.b/" + "a" * 256,
         "library/" + "a/" * 124 + "a", "x" * 1025, "repo:" + "t" * 129, "repo:.tag", "repo:", "a:b:c",
-        "a b", "a\n",
-        "a\x00", "ä", "repo@", "repo:tag@",
+        "a b", "a\n", "a\x00", "ä", "repo@", "repo:tag@",
         # Docker takes these for hosts, by their capitals; in lower case they are none.
         "Docker/docker", "LOCALDOMAIN/library/debian", "Uppercase/lowercase:tag",
         # An underscore is in no host, and what has a dot is no part of a path that comes first.

@@ -426,6 +426,15 @@ def test_a_root_that_can_t_be_used_is_no_signer_s_fault(
     assert (stands(found), found.finding.text) == (stand, text)
 
 
+def test_a_log_s_root_that_can_t_be_read_is_the_policy_s_fault() -> None:
+    world = plain(candidate("a", by="release", logged="2026-02-28T10:00:00+00:00"))
+    world.roots["public"] = b"bad"
+    found = judged(world, {"cosign": {"key": "release", "log": "public"}})
+
+    assert stands(found) == ("misconfigured", "malformed-root")
+    assert found.finding.text == "root 'public' of the policy: no root"
+
+
 def test_sigstore_s_own_objection_to_a_root_is_the_policy_s_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     from hooks.image_trust.formats import trusted_root
 
@@ -757,6 +766,13 @@ def test_every_image_that_the_machine_could_choose_has_to_be_signed(
     found = judged(world, COSIGN, of("i"), platform=AMD64)
 
     assert stands(found) == (("untrusted", "no-signature") if has_to_be_signed else PASS)
+
+
+def test_what_build_tools_put_into_an_index_need_not_be_signed() -> None:
+    listed = index("i", a=AMD64, sbom=Platform("unknown", "unknown"))
+    world = World().add(listed).hang(candidate("a", **SIGNED))
+
+    assert stands(judged(world, COSIGN, of("i"))) == PASS
 
 
 def test_an_arm_machine_runs_what_is_for_smaller_ones_too() -> None:
