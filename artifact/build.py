@@ -1,4 +1,4 @@
-"""Build the artifact of one Lambda function: what `sam build` zips or mounts.
+"""Build the artifact of one Lambda function, or of a layer: what `sam build` zips or mounts.
 
 ::
 
@@ -11,6 +11,16 @@ and `sam deploy` may be given another than `sam build` was; a wheel for the wron
 by the first deployment, which then rolls back. Compiled modules carry the processor in their names, so
 both stand side by side and Python loads the right one. The price is the size of these modules, once.
 
+Where that price is too high, for cryptography alone it would be five megabytes, the template gives the
+function layers, and of these the deployed stack attaches the ones that it needs. A package can't be in two
+places, so a distribution goes whole to one of them:
+
+::
+
+    the function's artifact            own code, and distributions without compiled modules
+    a layer for the function's extra   python/: distributions with compiled modules, for its processor
+    a layer for an extra on top        python/: all that this extra adds, for its processor
+
 Two builds of the same commit by the same Python hold the same bytes. Needs uv and network access to the
 package index, or a filled uv cache.
 """
@@ -19,18 +29,21 @@ package index, or a filled uv cache.
 # a command line prints
 
 import argparse
+import csv
 import os
 import re
 import subprocess
 import sys
 import tempfile
+import tomllib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 from botocore.exceptions import DataNotFoundError
 
-from artifact import aws_data
-from artifact.declaration import Function, TemplateError, functions
+from artifact import aws_data, elf
+from artifact.declaration import MACHINES, Function, Layer, TemplateError, functions, layers
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,29 +51,41 @@ ROOT = Path(__file__).parent.parent
 # https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtimes.html and
 # https://docs.aws.amazon.com/linux/al2023/ug/glibc-gcc-and-binutils.html
 GLIBC = "2_34"
-MACHINES = ("aarch64", "x86_64")
 PYTHON = "3.13"
+
+# Where Lambda puts a function's artifact, and a layer; tracebacks name files as they are called there.
 TASK_ROOT = "/var/task"
-"""Where Lambda puts an artifact; tracebacks name files as they are called there."""
+LAYER_ROOT = "/opt/python"
+LAYER_FOLDER = "python"
 
-# What runs elsewhere than in the hook's function stands in these folders of a hook.
-COUNTERPARTS = frozenset({"console", "generator", "worker"})
+# What runs elsewhere than in the hook's function stands in these folders and modules of a hook.
+COUNTERPARTS = frozenset({"cli", "console", "generator", "worker"})
 
-UNUSED_FOLDERS = frozenset({"__pycache__", "tests", "bin"})
+UNUSED_FOLDERS = frozenset({"__pycache__", "tests", "test_data", "bin"})
 UNUSED_SUFFIXES = frozenset({".pyi", ".pyc", ".typed", ".md", ".rst"})
 UNUSED_PACKAGE_PARTS = (
     # Only read where the system has no time zones; Amazon Linux has.
     "dateutil/zoneinfo/dateutil-zoneinfo.tar.gz",
-    # A page that shows an API's description; no function here serves one.
-    "aws_lambda_powertools/event_handler/openapi/swagger_ui/",
-    # What no hook uses of Powertools: they would be a sixth of the artifact.
+    # What no hook uses of Powertools: they would be a quarter of the artifact.
+    "aws_lambda_powertools/event_handler/",
     *(
         f"aws_lambda_powertools/utilities/{part}/"
         for part in (
-            *("auth_alpha", "batch", "circuit_breaker", "data_masking", "feature_flags"),
-            *("idempotency", "kafka", "parser", "streaming", "validation"),
+            *("auth_alpha", "batch", "circuit_breaker", "data_classes", "data_masking", "feature_flags"),
+            *("idempotency", "kafka", "parameters", "parser", "streaming", "validation"),
         )
     ),
+    # Recurring dates, and browsers.
+    *("dateutil/easter.py", "dateutil/rrule.py", "urllib3/contrib/emscripten/"),
+    # For types that have no schema but version 1's validators, of which there is none here; a type checker's.
+    *("pydantic/v1/", "pydantic/mypy.py"),
+    # They compile bindings; of cffi, cryptography loads the compiled backend alone.
+    *("cffi/", "pycparser/"),
+    # Accelerators of what is there in Python as well: YAML is read by the safe loader in Python, and requests
+    # guesses an encoding only where it is asked for text.
+    *("yaml/_yaml.", "_yaml/", "charset_normalizer/cd.cpython", "charset_normalizer/md.cpython"),
+    # Sigstore's command line, and what reads addresses of whoever signs; verifying imports neither.
+    *("sigstore/_cli.py", "rich/", "pygments/", "markdown_it/", "mdurl/", "dns/", "email_validator/"),
 )
 
 
@@ -68,20 +93,66 @@ class BuildError(Exception):
     """The artifact can't be built; the text says why."""
 
 
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """One installed distribution, without what is never used of it."""
+
+    name: str
+    files: tuple[Path, ...]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether it has modules for one processor."""
+        return any(".so" in path.suffixes for path in self.files)
+
+
 def build(function: Function, target: Path, *, uv: str = "uv", root: Path = ROOT) -> None:
     """Fill the empty folder *target* with the artifact of *function*."""
+    _make_empty(target)
+    _copy_sources(function, root, target)
+    with tempfile.TemporaryDirectory(prefix="artifact-") as work:
+        for machine in MACHINES.values():
+            packages = Path(work, machine)
+            for distribution in _installed(packages, machine, function.extra, uv, root):
+                if not (function.layers and distribution.is_compiled):
+                    _copy(distribution.files, packages, target, machine)
+    aws_data.trim(target / "botocore" / "data", function.operations)
+    if (target / "certifi").exists():
+        # botocore then takes its authorities, and leaves its own aside.
+        (target / "botocore" / "cacert.pem").unlink()
+    _compile(target, TASK_ROOT)
+    _let_everybody_read(target)
+
+
+def build_layer(layer: Layer, target: Path, *, uv: str = "uv", root: Path = ROOT) -> None:
+    """Fill the empty folder *target* with the artifact of *layer*."""
+    _make_empty(target)
+    folder = target / LAYER_FOLDER
+    with tempfile.TemporaryDirectory(prefix="artifact-") as work:
+        packages = Path(work, "packages")
+        held = _installed(packages, layer.machine, layer.extra, uv, root)
+        if layer.adds_to_its_function:
+            below = {
+                one.name
+                for one in _installed(Path(work, "below"), layer.machine, layer.function.extra, uv, root)
+            }
+            held = [distribution for distribution in held if distribution.name not in below]
+        else:
+            held = [distribution for distribution in held if distribution.is_compiled]
+        for distribution in held:
+            _copy(distribution.files, packages, folder, layer.machine)
+    _compile(folder, LAYER_ROOT)
+    _let_everybody_read(target)
+
+
+def _make_empty(target: Path) -> None:
     target.mkdir(parents=True, exist_ok=True)
     if any(target.iterdir()):
         raise BuildError(f"{target} is not empty")
-    _copy_sources(function, root, target)
-    with tempfile.TemporaryDirectory(prefix="artifact-") as work:
-        for machine in MACHINES:
-            packages = Path(work, machine)
-            _install(packages, machine, uv, root)
-            _merge(packages, target, machine)
-    aws_data.trim(target / "botocore" / "data", function.operations)
-    _compile(target)
-    # Lambda runs as another user than the one who builds, whose umask may leave it nothing to read.
+
+
+def _let_everybody_read(target: Path) -> None:
+    """Lambda runs as another user than the one who builds, whose umask may leave it nothing to read."""
     for path in target.rglob("*"):
         path.chmod(0o755 if path.is_dir() else 0o644)
 
@@ -98,7 +169,7 @@ def _copy_sources(function: Function, root: Path, target: Path) -> None:
         (
             path
             for path in hook.rglob("*")
-            if not (COUNTERPARTS - needed).intersection(path.relative_to(hook).parts[:-1])
+            if not (COUNTERPARTS - needed).intersection(path.relative_to(hook).with_suffix("").parts)
         ),
         root,
         target,
@@ -106,33 +177,21 @@ def _copy_sources(function: Function, root: Path, target: Path) -> None:
     _copy((root / "shared").rglob("*"), root, target)
 
 
-def _install(packages: Path, machine: str, uv: str, root: Path) -> None:
-    """Install the runtime dependencies for *machine*, as locked."""
+def _installed(packages: Path, machine: str, extra: str, uv: str, root: Path) -> list[Distribution]:
+    """Install the runtime dependencies, and those of *extra*, for *machine*, as locked."""
     # Ours: uv would take an active environment's Python into account, and warn about it.
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     requirements = packages.with_suffix(".txt")
+    extras = tomllib.loads((root / "pyproject.toml").read_text())["project"].get("optional-dependencies", {})
     for command in (
         [
-            uv,
-            "export",
-            "--quiet",
-            "--frozen",
-            "--no-dev",
-            "--no-emit-project",
-            "--output-file",
-            str(requirements),
+            *(uv, "export", "--quiet", "--frozen", "--no-dev", "--no-emit-project"),
+            *(("--extra", extra) if extra in extras else ()),
+            *("--output-file", str(requirements)),
         ],
         [
-            *(
-                uv,
-                "pip",
-                "install",
-                "--quiet",
-                "--target",
-                str(packages),
-                "--requirements",
-                str(requirements),
-            ),
+            *(uv, "pip", "install", "--quiet", "--target", str(packages)),
+            *("--requirements", str(requirements)),
             *("--python-platform", f"{machine}-manylinux_{GLIBC}", "--python-version", PYTHON),
             *("--no-deps", "--only-binary", ":all:", "--require-hashes"),
             # By default uv links files to its cache, where what we change would change for everybody.
@@ -145,21 +204,15 @@ def _install(packages: Path, machine: str, uv: str, root: Path) -> None:
             raise BuildError(f"found no uv at {uv!r}; give it with --uv") from error
         except subprocess.CalledProcessError as error:
             raise BuildError(f"{' '.join(command[:3])} failed: {error.stderr.strip()}") from error
+    return [_distribution(packages, record) for record in sorted(packages.glob("*.dist-info/RECORD"))]
 
 
-def _merge(packages: Path, target: Path, machine: str) -> None:
-    """Copy what is used of *packages*, beside what is there for another machine."""
-    _copy(
-        (
-            path
-            for path in packages.rglob("*")
-            if not any(part.endswith(".dist-info") for part in path.relative_to(packages).parts)
-            and not path.relative_to(packages).as_posix().startswith(UNUSED_PACKAGE_PARTS)
-        ),
-        packages,
-        target,
-        machine,
-    )
+def _distribution(packages: Path, record: Path) -> Distribution:
+    # https://packaging.python.org/en/latest/specifications/recording-installed-packages/#the-record-file
+    with record.open(newline="") as rows:
+        listed = [row[0] for row in csv.reader(rows) if row]
+    used = (name for name in listed if not name.startswith((record.parent.name, "..", *UNUSED_PACKAGE_PARTS)))
+    return Distribution(record.parent.name.partition("-")[0], tuple(packages / name for name in sorted(used)))
 
 
 def _copy(paths: Iterable[Path], base: Path, target: Path, machine: str = "") -> None:
@@ -169,7 +222,7 @@ def _copy(paths: Iterable[Path], base: Path, target: Path, machine: str = "") ->
         if unused or not path.is_file() or path.name.startswith("."):
             continue
         copy = target / relative.with_name(_native_name(path.name, machine))
-        content = path.read_bytes()
+        content = elf.without_symbols(path.read_bytes())
         if copy.exists() and copy.read_bytes() != content:
             raise BuildError(f"{relative} is another file on {machine}, under the same name")
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -185,33 +238,24 @@ def _native_name(name: str, machine: str) -> str:
     return re.sub(r"\.abi3\.so$", f".cpython-{PYTHON.replace('.', '')}-{machine}-linux-gnu.so", name)
 
 
-def _compile(target: Path) -> None:
-    """Write byte code: Lambda mounts artifacts read-only, so Python can't."""
-    own = [target / "hooks", target / "shared"]
-    _compileall([], own)
+def _compile(target: Path, place: str) -> None:
+    """Write byte code: Lambda mounts artifacts read-only, at *place*, so Python can't."""
+    own = [path for path in (target / "hooks", target / "shared") if path.exists()]
+    if own:
+        _compileall([], own, place)
     libraries = sorted(path for path in target.iterdir() if path not in own)
-    _compileall(["-b"], libraries)
+    _compileall(["-b"], libraries, place)
     # Libraries go without their sources: two megabytes less to fetch at a cold start. A traceback still
     # names their files and lines; for our own code it shows the lines as well.
     for library in libraries:
-        for source in [library] if library.is_file() else list(library.rglob("*.py")):
+        for source in [library] if library.suffix == ".py" else list(library.rglob("*.py")):
             source.unlink()
 
 
-def _compileall(options: list[str], paths: list[Path]) -> None:
+def _compileall(options: list[str], paths: list[Path], place: str) -> None:
     subprocess.run(
         [
-            *(
-                sys.executable,
-                "-m",
-                "compileall",
-                "-q",
-                "-s",
-                str(paths[0].parent),
-                "-p",
-                TASK_ROOT,
-                *options,
-            ),
+            *(sys.executable, "-m", "compileall", "-q", "-s", str(paths[0].parent), "-p", place, *options),
             # Never compared with the source, whose time changes when it is unzipped.
             *("--invalidation-mode", "unchecked-hash", *map(str, paths)),
         ],
@@ -229,7 +273,9 @@ def main() -> int:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("function", help="logical id in the template, such as ManualApprovalFunction")
+    parser.add_argument(
+        "name", help="logical id of a function or layer in the template, such as ManualApprovalFunction"
+    )
     parser.add_argument(
         "--to", required=True, type=Path, metavar="DIR", help="an empty folder; made if missing"
     )
@@ -239,12 +285,17 @@ def main() -> int:
     if f"{sys.version_info.major}.{sys.version_info.minor}" != PYTHON:
         parser.error(f"byte code must be written by Python {PYTHON}; this is {sys.version.split()[0]}")
     try:
-        found = functions(arguments.template)
-        if arguments.function not in found:
-            parser.error(
-                f"no function {arguments.function!r} in {arguments.template}; there are: {', '.join(found)}"
-            )
-        build(found[arguments.function], arguments.to.resolve(), uv=arguments.uv)
+        found = {**functions(arguments.template), **layers(arguments.template)}
+        match found.get(arguments.name):
+            case Function() as function:
+                build(function, arguments.to.resolve(), uv=arguments.uv)
+            case Layer() as layer:
+                build_layer(layer, arguments.to.resolve(), uv=arguments.uv)
+            case None:
+                parser.error(
+                    f"neither function nor layer {arguments.name!r} in {arguments.template}; "
+                    f"there are: {', '.join(found)}"
+                )
     except (BuildError, TemplateError, DataNotFoundError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1

@@ -14,12 +14,11 @@ import pytest
 
 from rehearsal.aws.cloud import Cloud
 from rehearsal.aws.server import Server
-from rehearsal.functions import environment
+from rehearsal.functions import deployed, environment
 from rehearsal.lambda_functions import Function
 from rehearsal.runtime.lambda_python import ROOT, find_uv, lambda_python
 from rehearsal.runtime.sam_local import SamLocalError, find_sam, prepare
 from rehearsal.serving import know
-from rehearsal.template import Template
 from tests.conftest import MakeOnce
 
 FUNCTION = "ManualApprovalFunction"
@@ -80,7 +79,7 @@ def artifact(build: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def functions() -> Mapping[str, Function]:
-    return {function.logical_id: function for function in Template.read(ROOT / "template.yaml").functions()}
+    return deployed()
 
 
 @pytest.fixture(scope="session")

@@ -15,12 +15,16 @@ from load_generator.snapshot import State as RunState
 
 from hooks.consumer_activation.state import State
 from rehearsal import load_channel
+from rehearsal.aws.cloud import ACCOUNT
+from rehearsal.aws.ecr import Signing
 from rehearsal.aws.identities import ALLOW_ALL
+from rehearsal.model import ContainerImage
 from rehearsal.runtime import Invocation
 from rehearsal.serving import make_queue, make_route
-from shared.lifecycle import LifecycleEvent
+from rehearsal.signing import Key, Profile, image
+from shared.lifecycle import LifecycleEvent, Stage
 
-from .conftest import EVENTS, Aws, read_event
+from .conftest import EVENTS, REGION, Aws, read_event
 
 Send = Callable[[], Invocation]
 """Sends the event to the function."""
@@ -163,9 +167,49 @@ def load_test(name: str, event: object, aws: Aws, send: Send) -> None:
     )
 
 
+def image_trust(name: str, event: object, aws: Aws, send: Send) -> None:
+    """Have the image in ECR, what hangs on it and the policy, and what was admitted before it ran."""
+    call, key, profile = LifecycleEvent.parse(event), Key("release"), Profile("ci", ACCOUNT, REGION)
+    built, other = image("checkout 42"), image("checkout 42, built by somebody else")
+    repository = aws.cloud.registries.repository("shop/checkout")
+    hanging = () if name in {"unsigned", "being_signed"} else tuple(map(key.sign_under_tag, (built, other)))
+    for artifact in (built, other, *hanging):
+        repository.push(artifact.manifest, artifact.media_type, tag=artifact.tag, blobs=artifact.blobs)
+    repository.tags["42"] = built.digest
+    runs_by_tag = call.stage is Stage.POST_SCALE_UP
+    if name == "being_signed":
+        repository.signings[built.digest] = {profile.arn: Signing("IN_PROGRESS")}
+    plane = aws.cloud.control_plane
+    revision = plane.revisions[str(call.target)]
+    reference = f"{repository.uri}:42" if runs_by_tag else f"{repository.uri}@{built.digest}"
+    started = {"moved": other.digest, "running": built.digest}.get(name)
+    revision.container_images = [ContainerImage(container_name="app", image=reference, image_digest=started)]
+    plane.task_definitions[revision.task_definition] = {
+        "taskDefinitionArn": revision.task_definition,
+        "containerDefinitions": [{"name": "app", "image": reference, "memory": 256, "essential": True}],
+    }
+    signed = (
+        {"awsSigner": {"profiles": [profile.arn]}}
+        if name == "being_signed"
+        else {"cosign": {"key": "release"}}
+    )
+    policy = {
+        "version": 1,
+        "name": "production",
+        "trust": {"keys": {"release": {"pem": key.pem}}},
+        "references": {"requireDigest": not runs_by_tag},
+        "rules": [{"name": "ours", "match": {"images": [f"{repository.host}/shop/**"]}, "require": signed}],
+    }
+    admitted = {"version": 1, "revision": str(call.target), "digests": {"app": built.digest}}
+    ssm = aws.cloud.client("ssm", user="admin", policies=[ALLOW_ALL])
+    for parameter, value in (("policy", policy), ("bindings/shop/checkout", admitted)):
+        ssm.put_parameter(Name=f"/ecs-image-trust/{parameter}", Value=json.dumps(value), Type="String")
+
+
 SITUATIONS: Mapping[str, Callable[[str, object, Aws, Send], None]] = {
     "manual_approval": manual_approval,
     "consumer_activation": consumer_activation,
     "canary_comparison": canary_comparison,
+    "image_trust": image_trust,
     "load_test": load_test,
 }

@@ -3,6 +3,7 @@
 import ast
 import filecmp
 import json
+import marshal
 import os
 import struct
 import subprocess
@@ -10,25 +11,31 @@ import sys
 import tempfile
 import tomllib
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import botocore
 import botocore.session
+import cryptography
 import pytest
 import yaml
 from botocore.loaders import Loader
 
 from artifact.aws_data import trimmed_endpoints, trimmed_model
-from artifact.build import MACHINES, BuildError
+from artifact.build import BuildError, build_layer
 from artifact.build import build as build_artifact
-from artifact.declaration import Function, TemplateError, functions
+from artifact.declaration import Function, Layer, TemplateError, functions, layers
+from artifact.elf import without_symbols
+from rehearsal.runtime import architecture
 from rehearsal.runtime.lambda_python import ROOT, find_uv
 
 from .conftest import FUNCTION
 
 MAX_ZIPPED_BYTES = 8_000_000
+# With the layers of one processor; sam deploy sends each on its own.
+MAX_ZIPPED_BYTES_OF_IMAGE_TRUST = 10_000_000
+MAX_ZIPPED_BYTES_WITH_KEYLESS = 17_000_000
 BOTOCORE_DATA = Path(botocore.__file__).parent / "data"
 
 # https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html: e_machine, at offset 18.
@@ -36,9 +43,34 @@ ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 
 DECLARED = functions(ROOT / "template.yaml")
 ALL = pytest.mark.parametrize("declared", DECLARED.values(), ids=list(DECLARED))
+IMAGE_TRUST = "ImageTrustFunction"
+WITHOUT_LAYERS = pytest.mark.parametrize("name", sorted(DECLARED.keys() - {IMAGE_TRUST}))
+LAYERS = layers(ROOT / "template.yaml")
+EVERY_LAYER = pytest.mark.parametrize("layer", LAYERS.values(), ids=list(LAYERS))
+PROCESSORS = {"Arm64": "aarch64", "X8664": "x86_64"}
+EVERY_PROCESSOR = pytest.mark.parametrize("processor", PROCESSORS)
+HERE = {"arm64": "Arm64", "x86_64": "X8664"}[architecture()]
+
+# Distributions whose modules are called otherwise, and those of which nothing is ever imported.
+MODULES = {
+    "cffi": "_cffi_backend",
+    "pyjwt": "jwt",
+    "python-dateutil": "dateutil",
+    "pyyaml": "yaml",
+    "sigstore-rekor-types": "rekor_types",
+}
+NEVER_IMPORTED = {
+    *("dnspython", "email-validator", "markdown-it-py", "mdurl", "pycparser", "pygments", "rich"),
+}
+COMPILED = {"_cffi_backend", "cbor2", "cryptography", "pydantic_core", "rfc3161_client"}
 
 # Permissions that no operation is called like.
-NAMED_OTHERWISE = {"s3:ListBucket": {"ListObjectsV2"}, "s3:GetObject": {"GetObject", "HeadObject"}}
+NAMED_OTHERWISE = {
+    "ecr:BatchGetImage": {"BatchGetImage", "ListImageReferrers"},
+    "s3:ListBucket": {"ListObjectsV2"},
+    "s3:GetObject": {"GetObject", "HeadObject"},
+    "s3:GetObjectVersion": {"GetObject", "HeadObject"},
+}
 
 pytestmark = pytest.mark.runtime
 
@@ -53,7 +85,7 @@ def test_an_artifact_holds_its_own_hook_and_no_counterpart(build: Path, declared
     hooks = {path.name for path in (folder / "hooks").iterdir() if path.name != "__pycache__"}
     assert hooks == {"__init__.py", declared.module[1]}
     parts = {part for path in folder.joinpath("hooks").rglob("*") for part in path.parts}
-    assert parts.isdisjoint({"console", "worker", "generator"} - set(declared.module))
+    assert parts.isdisjoint({"cli.py", "console", "worker", "generator"} - set(declared.module))
     sources = {path.name for path in (ROOT / "shared").glob("*.py")}
     assert {path.name for path in (folder / "shared").glob("*.py")} == sources
 
@@ -62,16 +94,44 @@ def test_an_artifact_holds_its_own_hook_and_no_counterpart(build: Path, declared
 def test_an_artifact_holds_the_locked_runtime_dependencies_and_nothing_else(
     build: Path, declared: Function
 ) -> None:
-    top = {path.name.removesuffix(".pyc") for path in (build / declared.name).iterdir()}
+    in_layers = COMPILED if declared.name == IMAGE_TRUST else set()
+    expected = locked(declared.module[1].replace("_", "-")) - in_layers
+    assert modules_in(build / declared.name) == expected | {"hooks", "shared"}
+
+
+@EVERY_PROCESSOR
+def test_the_layers_hold_what_their_function_does_not(build: Path, processor: str) -> None:
+    own, with_keyless = locked("image-trust"), locked("image-trust-keyless")
+    libraries = build / f"ImageTrustLibraries{processor}Layer" / "python"
+    assert modules_in(libraries) == own & COMPILED
+    assert modules_in(build / f"ImageTrustKeyless{processor}Layer" / "python") == with_keyless - own
+
+
+def locked(extra: str) -> set[str]:
+    """Return the modules of the runtime dependencies, and of an extra where there is one, in uv.lock."""
     names = {package["name"]: package for package in tomllib.loads((ROOT / "uv.lock").read_text())["package"]}
-    wanted, found = ["ecs-lifecycle-hooks"], set()
+    found = {one["name"] for one in names["ecs-lifecycle-hooks"]["optional-dependencies"].get(extra, [])}
+    wanted = ["ecs-lifecycle-hooks", *found]
     while wanted:
         for dependency in names[wanted.pop()].get("dependencies", []):
             if dependency["name"] not in found:
                 found.add(dependency["name"])
                 wanted.append(dependency["name"])
-    modules = {name.replace("-", "_").replace("python_dateutil", "dateutil") for name in found}
-    assert top == modules | {"hooks", "shared"}
+    return {MODULES.get(name, name.replace("-", "_")) for name in found - NEVER_IMPORTED}
+
+
+def modules_in(folder: Path) -> set[str]:
+    return {path.name.partition(".")[0] for path in folder.iterdir()}
+
+
+@ALL
+def test_an_artifact_holds_nothing_that_is_never_imported(build: Path, declared: Function) -> None:
+    for name in (declared.name, *declared.layers):
+        folder = build / name
+        assert not (folder / "pydantic" / "v1").exists()
+        parts = {part for path in folder.rglob("*") for part in path.relative_to(folder).parts}
+        assert parts.isdisjoint({"tests", "test_data", "bin", "event_handler", "_yaml"}), name
+        assert not [part for part in parts if part.endswith((".dist-info", ".py.typed", ".pyi"))], name
 
 
 @ALL
@@ -87,8 +147,8 @@ def test_an_artifact_has_the_models_of_what_its_role_allows_and_no_others(
     allowed: dict[str, set[str]] = {"sts": {"GetCallerIdentity"}}
     for action in granted(declared.name):
         service, permission = action.split(":")
-        # Lambda's own, which no code of ours calls.
-        if service not in {"logs", "ec2"}:
+        # Lambda's own, and ECR's, which no code of ours calls.
+        if service not in {"ec2", "inspector2", "logs"}:
             service = "elbv2" if service == "elasticloadbalancing" else service
             allowed.setdefault(service, set()).update(NAMED_OTHERWISE.get(action, {permission}))
     assert found == allowed
@@ -106,39 +166,85 @@ def granted(function: str) -> set[str]:
     return actions - {"sts:AssumeRole"}
 
 
-@ALL
-def test_an_artifact_runs_on_either_processor(build: Path, declared: Function) -> None:
+@WITHOUT_LAYERS
+def test_an_artifact_runs_on_either_processor(build: Path, name: str) -> None:
     """Each module is there for both, under the name that only Pythons on its processor look for."""
+    modules = compiled_modules(build / name)
+    assert modules
+    assert all(machines == set(ELF_MACHINES) for machines in modules.values()), modules
+
+
+def test_a_function_with_layers_has_nothing_that_depends_on_the_processor(build: Path) -> None:
+    assert compiled_modules(build / IMAGE_TRUST) == {}
+
+
+@ALL
+def test_an_artifact_trusts_one_bundle_of_authorities(build: Path, declared: Function, python: Path) -> None:
+    [bundle] = (build / declared.name).rglob("cacert.pem")
+    code = "from botocore.httpsession import get_cert_path\nprint(get_cert_path(True))"
+    result = run_with(python, [build / declared.name], code)
+    assert (result.stdout.strip(), result.stderr) == (str(bundle), "")
+
+
+@EVERY_LAYER
+def test_a_layer_is_for_the_processor_that_it_says(build: Path, layer: Layer) -> None:
+    modules = compiled_modules(build / layer.name)
+    assert modules
+    assert set().union(*modules.values()) == {layer.machine}
+    assert layer.machine == PROCESSORS[next(one for one in PROCESSORS if layer.name.endswith(f"{one}Layer"))]
+
+
+def compiled_modules(folder: Path) -> dict[str, set[str]]:
+    """Return the machines for which each module is there, by its name less theirs."""
     modules: dict[str, set[str]] = {}
-    for path in (build / declared.name).rglob("*.so*"):
+    for path in folder.rglob("*.so*"):
         name, _, rest = path.name.partition(".cpython-313-")
         machine = rest.removesuffix("-linux-gnu.so")
         with path.open("rb") as file:
             assert struct.unpack("<H", file.read(20)[18:])[0] == ELF_MACHINES[machine], path
         modules.setdefault(str(path.with_name(name)), set()).add(machine)
-    assert modules
-    assert all(machines == set(MACHINES) for machines in modules.values()), modules
+    return modules
 
 
-@ALL
-def test_an_artifact_is_at_most_8_mb_zipped(build: Path, declared: Function) -> None:
-    folder = build / declared.name
+@WITHOUT_LAYERS
+def test_an_artifact_is_at_most_8_mb_zipped(build: Path, name: str) -> None:
+    assert zipped_bytes(build / name) <= MAX_ZIPPED_BYTES
+
+
+@EVERY_PROCESSOR
+def test_image_trust_is_at_most_10_mb_zipped_and_17_with_keyless_rules(build: Path, processor: str) -> None:
+    without = zipped_bytes(build / IMAGE_TRUST) + zipped_bytes(build / f"ImageTrustLibraries{processor}Layer")
+    assert without <= MAX_ZIPPED_BYTES_OF_IMAGE_TRUST
+    keyless = zipped_bytes(build / f"ImageTrustKeyless{processor}Layer")
+    assert without + keyless <= MAX_ZIPPED_BYTES_WITH_KEYLESS
+
+
+def zipped_bytes(folder: Path) -> int:
     with tempfile.TemporaryFile() as file:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name in files(folder):
                 archive.write(folder / name, name)
-        assert file.tell() <= MAX_ZIPPED_BYTES
+        return file.tell()
 
 
 @ALL
 def test_an_artifact_can_be_read_by_anybody_and_names_no_folder_of_the_machine(
     build: Path, declared: Function
 ) -> None:
-    folder = build / declared.name
-    for path in folder.rglob("*"):
-        assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
-    for path in folder.rglob("*.pyc"):
-        assert str(folder).encode() not in path.read_bytes(), path
+    for folder in (build / name for name in (declared.name, *declared.layers)):
+        for path in folder.rglob("*"):
+            assert path.stat().st_mode & 0o777 == (0o755 if path.is_dir() else 0o644), path
+        for path in folder.rglob("*.pyc"):
+            assert str(folder).encode() not in path.read_bytes(), path
+
+
+def test_a_traceback_names_files_as_they_are_called_in_lambda(build: Path) -> None:
+    layer = build / f"ImageTrustLibraries{HERE}Layer" / "python"
+    for pyc, source in (
+        (build / IMAGE_TRUST / "urllib3" / "__init__.pyc", "/var/task/urllib3/__init__.py"),
+        (layer / "cryptography" / "__init__.pyc", "/opt/python/cryptography/__init__.py"),
+    ):
+        assert marshal.loads(pyc.read_bytes()[16:]).co_filename == source
 
 
 def test_two_builds_hold_the_same_bytes(artifact: Path, tmp_path: Path) -> None:
@@ -149,8 +255,43 @@ def test_two_builds_hold_the_same_bytes(artifact: Path, tmp_path: Path) -> None:
     assert filecmp.cmpfiles(artifact, again, names, shallow=False) == (names, [], [])
 
 
-def test_an_artifact_imports_nothing_that_is_not_in_it(artifact: Path, python: Path) -> None:
-    """What our own code imports is in the artifact or in Python; Lambda's boto3 fills no gap."""
+@pytest.mark.parametrize("kind", ["Libraries", "Keyless"])
+def test_two_builds_of_a_layer_hold_the_same_bytes(build: Path, kind: str, tmp_path: Path) -> None:
+    name = f"ImageTrust{kind}{HERE}Layer"
+    build_layer(LAYERS[name], tmp_path / "again", uv=find_uv())
+    names = sorted(files(build / name))
+    assert names == sorted(files(tmp_path / "again"))
+    assert filecmp.cmpfiles(build / name, tmp_path / "again", names, shallow=False) == (names, [], [])
+
+
+def test_what_the_loader_reads_of_a_module_is_as_in_its_wheel() -> None:
+    """Every segment, and all tables in them; only sections that are in no segment lose their content."""
+    wheel = Path(next(iter(cryptography.__path__)), "hazmat", "bindings", "_rust.abi3.so").read_bytes()
+    module = without_symbols(wheel)
+    assert len(module) == len(wheel)
+    table, size, count = struct.unpack_from("<32xQ14xHH", wheel)
+    loaded = 0
+    for number in range(count):
+        offset, length = struct.unpack_from("<8xQ16xQ", wheel, table + number * size)
+        assert module[offset : offset + length] == wheel[offset : offset + length]
+        loaded += length
+    assert loaded > 5_000_000
+    assert module.count(b"\0") > wheel.count(b"\0") + 500_000
+    assert without_symbols(module) == module
+    assert without_symbols(b"a script") == b"a script"
+
+
+@pytest.mark.parametrize(
+    ("name", "attached"),
+    [(FUNCTION, []), (IMAGE_TRUST, ["Libraries", "Keyless"])],
+    ids=["alone", "with its layers"],
+)
+def test_an_artifact_imports_nothing_that_is_not_in_it(
+    build: Path, name: str, attached: list[str], python: Path
+) -> None:
+    """What our own code imports is in the artifact, its layers or Python; Lambda's boto3 fills no gap."""
+    artifact = build / name
+    path = [artifact, *(build / f"ImageTrust{kind}{HERE}Layer" / "python" for kind in attached)]
     own = [path for folder in ("hooks", "shared") for path in (artifact / folder).rglob("*.py")]
     imported = {
         name.split(".")[0]
@@ -164,68 +305,110 @@ def test_an_artifact_imports_nothing_that_is_not_in_it(artifact: Path, python: P
             else []
         )
     }
-    ours = {path.name.removesuffix(".pyc") for path in artifact.iterdir()}
+    ours = set[str]().union(*map(modules_in, path))
     # Types of the stubs, under TYPE_CHECKING.
-    stubs = {name for name in imported if name.startswith("mypy_boto3_")}
+    stubs = {name for name in imported if name.startswith("mypy_boto3_") or name == "_typeshed"}
     assert imported - stubs <= ours | sys.stdlib_module_names
     # And in fact: -S leaves out the interpreter's own packages.
-    code = (
-        "import sys, importlib\n"
-        f"sys.path.insert(0, {str(artifact)!r})\n"
-        + "".join(f"importlib.import_module({module(path, artifact)!r})\n" for path in own)
+    result = run_with(
+        python,
+        path,
+        "".join(f"importlib.import_module({module(file, artifact)!r})\n" for file in own)
         + "from shared.clients import client\n"
-        + "".join(f"client({service!r})\n" for service in DECLARED[FUNCTION].operations)
+        + "".join(f"client({service!r})\n" for service in DECLARED[name].operations),
     )
+    assert result.returncode == 0, result.stderr
+
+
+VECTORS = ROOT / "tests" / "hooks" / "image_trust" / "vectors"
+
+
+def verify_vectors(python: Path, path: Sequence[Path], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run verify_vectors.py with what is in *path*, once the handler is imported."""
+    script = Path(__file__).with_name("verify_vectors.py")
+    code = f"import runpy, hooks.image_trust.handler\nsys.argv = {['', str(VECTORS), *arguments]!r}\n"
+    return run_with(python, path, code + f"runpy.run_path({str(script)!r}, run_name='__main__')\n")
+
+
+def test_signatures_by_keys_are_verified_without_the_layer_for_keyless_rules(
+    build: Path, python: Path
+) -> None:
+    path = [build / IMAGE_TRUST, build / f"ImageTrustLibraries{HERE}Layer" / "python"]
+    result = verify_vectors(python, path)
+    assert result.returncode == 0, result.stderr
+    kinds = ("p256", "p384", "p521", "rsa", "ed25519")
+    assert json.loads(result.stdout) == {
+        **dict.fromkeys(kinds, "accept"),
+        **dict.fromkeys((f"{kind}, other key" for kind in kinds), "wrong-signature"),
+    }
+    lacks = verify_vectors(python, path, "keyless")
+    assert lacks.stderr.splitlines()[-1] == "ModuleNotFoundError: No module named 'sigstore'"
+
+
+def test_keyless_signatures_are_verified_with_both_layers_and_nothing_else(build: Path, python: Path) -> None:
+    layers = (build / f"ImageTrust{kind}{HERE}Layer" / "python" for kind in ("Libraries", "Keyless"))
+    result = verify_vectors(python, [build / IMAGE_TRUST, *layers], "keyless")
+    assert result.returncode == 0, result.stderr
+    made = json.loads((VECTORS / "sigstore.json").read_text())["cases"]
+    expected = {f"{one['kind']}: {one['name']}": one["expected"] for one in made if not one.get("logged")}
+    assert set(expected.values()) > {"accept"}
+    assert json.loads(result.stdout) == expected
+
+
+def run_with(python: Path, path: Sequence[Path], code: str) -> subprocess.CompletedProcess[str]:
+    """Run code in an interpreter that has nothing but the standard library and what is in *path*."""
     environment = {
         "AWS_DEFAULT_REGION": "us-east-1",
         "PATH": os.environ["PATH"],
         "PYTHONDONTWRITEBYTECODE": "1",
     }
     environment |= {"APPROVAL_PARAMETER_PREFIX": "/ecs-approvals"}
-    result = subprocess.run(
-        [python, "-S", "-c", code], env=environment, capture_output=True, text=True, check=False
+    preamble = f"import sys, importlib\nsys.path[:0] = {list(map(str, path))!r}\n"
+    return subprocess.run(
+        [python, "-S", "-c", preamble + code], env=environment, capture_output=True, text=True, check=False
     )
-    assert result.returncode == 0, result.stderr
 
 
 def module(path: Path, base: Path) -> str:
     return ".".join(path.relative_to(base).with_suffix("").parts).removesuffix(".__init__")
 
 
-def endpoints(python: Path | str, path: Path | None) -> Any:
+def endpoints(name: str, python: Path | str, path: Path | None) -> Any:
     """Run resolve_endpoints.py with the botocore in *path*, or the whole one of this Python."""
     environment = {"PATH": os.environ["PATH"], "PYTHONDONTWRITEBYTECODE": "1"}
     options = [] if path is None else ["-S"]
     if path is not None:
         environment["PYTHONPATH"] = str(path)
     script = Path(__file__).with_name("resolve_endpoints.py")
-    command = [str(python), *options, str(script), *sorted(DECLARED[FUNCTION].operations)]
+    command = [str(python), *options, str(script), *sorted(DECLARED[name].operations)]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     return json.loads(result.stdout)
 
 
+@pytest.mark.parametrize("name", [FUNCTION, IMAGE_TRUST])
 def test_every_region_and_partition_resolves_as_with_all_of_botocores_data(
-    artifact: Path, python: Path
+    build: Path, name: str, python: Path
 ) -> None:
-    trimmed, full = endpoints(python, artifact), endpoints(sys.executable, None)
+    trimmed, full = endpoints(name, python, build / name), endpoints(name, sys.executable, None)
     assert len(full) > 5 * 40 * 3  # services, regions, options
     assert full["ssm cn-north-1 {}"][0] == "https://ssm.cn-north-1.amazonaws.com.cn"
     assert trimmed == full
 
 
-def test_a_trimmed_model_serialises_and_parses_as_the_whole_one() -> None:
+@pytest.mark.parametrize("name", [FUNCTION, IMAGE_TRUST])
+def test_a_trimmed_model_serialises_and_parses_as_the_whole_one(name: str) -> None:
     """Every shape that an operation can reach is there, and unchanged but for the documentation."""
     loader = Loader()
-    for service, names in DECLARED[FUNCTION].operations.items():
+    for service, names in DECLARED[name].operations.items():
         full = loader.load_service_model(service, "service-2")
         trimmed = trimmed_model(full, service, names)
         assert trimmed["metadata"] == full["metadata"]
         assert trimmed["shapes"].keys() == reachable(full, names), service
-        for name, shape in trimmed["shapes"].items():
-            assert bare(shape) == bare(full["shapes"][name]), name
-        for name in names:
-            assert bare(trimmed["operations"][name]) == bare(full["operations"][name])
+        for shape, content in trimmed["shapes"].items():
+            assert bare(content) == bare(full["shapes"][shape]), shape
+        for operation in names:
+            assert bare(trimmed["operations"][operation]) == bare(full["operations"][operation])
         assert "documentation" not in trimmed
 
 
@@ -346,8 +529,43 @@ def test_a_role_that_does_not_say_what_is_called_is_refused(
     assert problem in str(raised.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "problem"),
+    [
+        ({"Layers": []}, "L: expected one function with it among its Layers, got 0"),
+        ({"CompatibleArchitectures": ["arm64", "x86_64"]}, "L: expected CompatibleArchitectures: [arm64] or"),
+        (
+            {"Extra": None},
+            "L: expected Metadata with Extra, an optional dependency of pyproject.toml, got None",
+        ),
+    ],
+)
+def test_a_layer_that_does_not_say_what_it_is_for_is_refused(
+    tmp_path: Path, changes: dict[str, Any], problem: str
+) -> None:
+    given = {"Layers": [{"Ref": "L"}], "CompatibleArchitectures": ["arm64"], "Extra": "one", **changes}
+    function = {"Handler": "hooks.one.handler.handler", "Role": {"Fn::GetAtt": "R.Arn"}}
+    layer = {"CompatibleArchitectures": given["CompatibleArchitectures"]}
+    resources = {
+        "F": {"Type": "AWS::Serverless::Function", "Properties": {**function, "Layers": given["Layers"]}},
+        "L": {
+            "Type": "AWS::Serverless::LayerVersion",
+            "Metadata": {"Extra": given["Extra"]},
+            "Properties": layer,
+        },
+        "R": {"Type": "AWS::IAM::Role", "Properties": {}},
+    }
+    template = tmp_path / "template.yaml"
+    template.write_text(yaml.safe_dump({"Resources": resources}))
+    with pytest.raises(TemplateError) as raised:
+        layers(template)
+    assert str(raised.value).startswith(problem)
+
+
 def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "precious").write_text("keep me")
     with pytest.raises(BuildError, match="is not empty"):
         build_artifact(DECLARED[FUNCTION], tmp_path)
+    with pytest.raises(BuildError, match="is not empty"):
+        build_layer(LAYERS[f"ImageTrustKeyless{HERE}Layer"], tmp_path)
     assert sorted(files(tmp_path)) == ["precious"]

@@ -11,18 +11,18 @@ import pytest
 
 from rehearsal.functions import deployed, hooks
 from rehearsal.lambda_functions import Function
-from rehearsal.runtime import Invocation
+from rehearsal.runtime import Invocation, architecture
 from rehearsal.runtime.lambda_python import ROOT
 from rehearsal.runtime.rie import Rie
 from rehearsal.runtime.sam_local import (
     GRACE_SECONDS,
     HOST,
     account_endpoint,
-    architecture,
     container_variables,
     credentials,
     find_sam,
 )
+from rehearsal.runtime.sam_template import local_template
 
 from .conftest import EVENTS, Aws, read_event
 from .situations import SITUATIONS
@@ -80,6 +80,8 @@ def test_sam_local_invoke_gets_the_expected_reply(
 ) -> None:
     function = functions[FUNCTIONS[path.parent.name]]
     environment = aws.environment(function)
+    template = tmp_path / "template.json"
+    template.write_text(local_template(build / "template.yaml", {function.logical_id: function.layers}))
     variables = tmp_path / "variables.json"
     variables.write_text(json.dumps({"Parameters": container_variables(environment)}))
 
@@ -87,7 +89,7 @@ def test_sam_local_invoke_gets_the_expected_reply(
         return subprocess.run(
             [
                 *(find_sam(), "local", "invoke", function.logical_id, "--event", str(path)),
-                *("--template", str(build / "template.yaml"), "--env-vars", str(variables)),
+                *("--template", str(template), "--env-vars", str(variables)),
                 *("--skip-pull-image", "--add-host", f"{HOST}:host-gateway"),
                 *("--parameter-overrides", f"Architecture={architecture()}"),
             ],

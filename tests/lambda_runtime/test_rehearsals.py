@@ -10,7 +10,7 @@ from rehearsal.scenario import Scenario, find
 
 
 @pytest.mark.runtime
-@pytest.mark.parametrize("name", ["approved", "linear"])
+@pytest.mark.parametrize("name", ["approved", "linear", "signed", "being-signed"])
 def test_a_deployment_ends_the_same_in_the_real_runtime(
     name: str, build: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

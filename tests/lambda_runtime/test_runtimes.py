@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from rehearsal.aws.identities import ALLOW_ALL
+from rehearsal.functions import deployed
 from rehearsal.lambda_functions import Function
 from rehearsal.runtime.rie import Rie, RuntimeEnvironment, RuntimeEnvironmentError
 from rehearsal.runtime.sam_local import SamLocal, container_variables, credentials
+from rehearsal.runtime.sam_template import local_template
+from rehearsal.template import Template
 from rehearsal.timing import ClockFile
 
 from .conftest import FUNCTION, Aws
@@ -86,6 +89,7 @@ def test_a_warm_environment_is_used_again_and_replaced_when_its_variables_change
         handler = "app.handler"
         timeout_seconds = 3
         memory_mb = 128
+        layers = ()
 
     runtime = Rie(tmp_path, python=python)
     try:
@@ -95,6 +99,28 @@ def test_a_warm_environment_is_used_again_and_replaced_when_its_variables_change
     finally:
         runtime.close()
     assert replies == [["blue", 1, "app"], ["blue", 2, "app"], ["green", 1, "app"]]
+
+
+@pytest.mark.runtime
+def test_the_functions_own_code_is_found_before_its_layers_and_of_these_the_later_ones(
+    tmp_path: Path, python: Path
+) -> None:
+    source = "import one, two, three\ndef handler(event, context):\n"
+    source += "    return [one.PLACE, two.PLACE, three.PLACE]\n"
+    artifact = handler_in(tmp_path / "function", source)
+    layers = [tmp_path / "first", tmp_path / "second"]
+    for folder, modules in (
+        (artifact, ["one"]),
+        (layers[0], ["one", "two", "three"]),
+        (layers[1], ["one", "two"]),
+    ):
+        place = folder if folder is artifact else folder / "python"
+        place.mkdir(parents=True, exist_ok=True)
+        for name in modules:
+            (place / f"{name}.py").write_text(f"PLACE = {folder.name!r}\n")
+    with RuntimeEnvironment(artifact, "app.handler", python, {}, layers=layers) as environment:
+        response = environment.invoke({})
+    assert (response.reply, response.error) == (["function", "second", "first"], None)
 
 
 @pytest.mark.runtime
@@ -157,6 +183,11 @@ def test_a_missing_artifact_is_named(tmp_path: Path, python: Path) -> None:
         RuntimeEnvironment(tmp_path / "nowhere", "app.handler", python, {}),
     ):
         pass
+    with (
+        pytest.raises(RuntimeEnvironmentError, match=r"no artifact at .*nowhere; `sam build` makes it"),
+        RuntimeEnvironment(tmp_path, "app.handler", python, {}, layers=[tmp_path / "nowhere"]),
+    ):
+        pass
 
 
 @pytest.mark.docker
@@ -175,6 +206,48 @@ def test_sam_local_keeps_a_function_warm(build: Path, aws: Aws, functions: Mappi
         runtime.close()
     assert (asked.error, asked.reply["hookStatus"]) == (None, "IN_PROGRESS")
     assert (answered.error, answered.reply) == (None, {"hookStatus": "SUCCEEDED"})
+
+
+@pytest.mark.parametrize("processor", ["Arm64", "X8664"])
+@pytest.mark.parametrize(("keyless", "kinds"), [("false", ["Libraries"]), ("true", ["Libraries", "Keyless"])])
+def test_a_function_has_the_layers_that_its_stack_attaches(
+    processor: str, keyless: str, kinds: list[str]
+) -> None:
+    architecture = {"Arm64": "arm64", "X8664": "x86_64"}[processor]
+    function = deployed((("Architecture", architecture), ("ImageTrustKeyless", keyless)))[
+        "ImageTrustFunction"
+    ]
+
+    assert function.layers == [f"ImageTrust{kind}{processor}Layer" for kind in kinds]
+    assert deployed()[FUNCTION].layers == []
+
+
+def test_sam_local_is_told_layers_outright_and_paths_from_anywhere(tmp_path: Path) -> None:
+    built = tmp_path / "template.yaml"
+    built.write_text(
+        """
+        AWSTemplateFormatVersion: 2010-09-09
+        Parameters: {Architecture: {Type: String, Default: arm64}}
+        Conditions: {OnArm64: !Equals [!Ref Architecture, arm64]}
+        Resources:
+          A: {Type: "AWS::Serverless::LayerVersion", Properties: {ContentUri: A}}
+          B: {Type: "AWS::Serverless::LayerVersion", Properties: {ContentUri: B}}
+          F:
+            Type: AWS::Serverless::Function
+            Properties: {CodeUri: F, Layers: [!If [OnArm64, !Ref A, !Ref B]]}
+          G: {Type: "AWS::Serverless::Function", Properties: {CodeUri: "s3://bucket/g"}}
+        """
+    )
+    functions = Template.read(built, parameters={"Architecture": "x86_64"}).functions()
+    told = json.loads(local_template(built, {one.logical_id: one.layers for one in functions}))
+
+    assert {name: one["Properties"] for name, one in told["Resources"].items()} == {
+        "A": {"ContentUri": str(tmp_path / "A")},
+        "B": {"ContentUri": str(tmp_path / "B")},
+        "F": {"CodeUri": str(tmp_path / "F"), "Layers": [{"Ref": "B"}]},
+        "G": {"CodeUri": "s3://bucket/g"},
+    }
+    assert told["AWSTemplateFormatVersion"] == "2010-09-09"
 
 
 def test_an_endpoint_on_this_machine_is_passed_on_under_the_name_that_containers_know() -> None:

@@ -84,6 +84,8 @@ def test_a_document_is_known_by_its_bytes() -> None:
 
     assert load_policy(YAML.encode(), sha256=None).sha256 == found
     assert load_policy(YAML.encode(), sha256=found) == Loaded(read_policy(YAML.encode()), found)
+    # A warm function reads it once.
+    assert load_policy(YAML.encode(), sha256=found).policy is load_policy(YAML.encode(), sha256=None).policy
 
 
 def test_another_document_than_the_pinned_one_is_refused_before_it_is_read() -> None:
@@ -361,6 +363,14 @@ def requiring(**requirement: Any) -> bytes:
         (as_json(rules=[]), "rules: tuple should have at least 1 item after validation, not 0, got []"),
         (as_json(trust=None), "trust: input should be an object, got None"),
         (as_json(trust={"keys": {"release": {}}}), "trust.keys.release: a key has either pem or kms"),
+        (
+            ending("20261201T000000Z"),
+            f"{VALID_UNTIL} '20261201T000000Z'",
+        ),
+        (
+            ending("2026-W49-2T00:00:00Z"),
+            f"{VALID_UNTIL} '2026-W49-2T00:00:00Z'",
+        ),
         (
             as_json(trust={"keys": {"release": {"kms": "arn:aws:s3:::x"}}}),
             "trust.keys.release.kms: string should match pattern "
