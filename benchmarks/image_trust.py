@@ -474,6 +474,8 @@ def main() -> int:
         "--build", type=Path, default=ROOT / ".aws-sam" / "build", help="default: %(default)s"
     )
     arguments = parser.parse_args()
+    if not (arguments.build / FUNCTION).is_dir():
+        parser.error(f"no artifact in {arguments.build}; make it with `make build`")
     with tempfile.TemporaryDirectory(prefix="image-trust-") as work:
         results = cold_starts(arguments.build, Path(work), arguments.rounds)
     met = _print_cold_starts(results, arguments.build)

@@ -51,6 +51,7 @@ from hooks.image_trust.policy import (
     Where,
 )
 from hooks.image_trust.reference import Reference
+from shared import cold_start
 from shared.errors import HookError, shown
 
 if TYPE_CHECKING:
@@ -576,7 +577,9 @@ def _verified(verify: _Verify, attached: Attached, subject: Digest) -> Signed:
 def _trusted_root(content: bytes, name: str) -> "TrustedRoot":
     """Read a trusted root of the policy, which is to blame if that fails."""
     try:
-        from hooks.image_trust.formats.keyless import load_root  # noqa: PLC0415  # a quarter of a second
+        # securesystemslib, below it, signs with keys in KMS where it finds boto3, and Lambda has one.
+        with cold_start.importing_late(without="boto3"):
+            from hooks.image_trust.formats.keyless import load_root  # noqa: PLC0415  # a quarter of a second
 
         return load_root(content)
     except ImportError as error:
