@@ -51,6 +51,11 @@ def sooner(opening: str) -> Stricter:
     return Stricter(min, opening=opening)
 
 
+def chosen[ValueT](_policy: ValueT, service: ValueT) -> ValueT:
+    """Keep the service's word: how far it may go is said by keys that only the policy has."""
+    return service
+
+
 def union(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
     """Combine two lists of which each entry makes the hook stricter."""
     return tuple(dict.fromkeys((*one, *other)))

@@ -4,16 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from shared.settings import Settings, Stricter, first_of
+from shared.settings import Settings, Stricter, chosen, first_of
 
 # https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
 QueueName = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,75}(\.fifo)?$|^[A-Za-z0-9_-]{76,80}$")]
 QueuePattern = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.*?-]{1,80}$")]
-
-
-def chosen(_policy: str | None, service: str | None) -> str | None:
-    """Keep the service's word: what it may choose from is checked against the policy's own list."""
-    return service
 
 
 class ConsumerSettings(Settings):

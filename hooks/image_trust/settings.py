@@ -12,17 +12,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from pydantic.alias_generators import to_camel
 
-from shared.settings import Settings, Stricter, first_of, sooner
+from shared.settings import Settings, Stricter, chosen, first_of, sooner
 
 DEFAULT_POLICY = "default"
 
 Source = Annotated[str, StringConstraints(pattern=r"^(ssm:/|s3://|package:)\S{1,1024}$")]
 PolicyName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
-
-
-def _chosen[ValueT](_policy: ValueT, service: ValueT) -> ValueT:
-    """Keep the service's word: which documents it may choose, each document's ``services`` say."""
-    return service
 
 
 def _either(policy: bool, service: bool) -> bool:  # noqa: FBT001  # pydantic's values
@@ -32,7 +27,7 @@ def _either(policy: bool, service: bool) -> bool:  # noqa: FBT001  # pydantic's 
 class ImageTrustSettings(Settings):
     """Keys of ``hookDetails``."""
 
-    policy: Annotated[PolicyName, Stricter(_chosen)] = Field(
+    policy: Annotated[PolicyName, Stricter(chosen)] = Field(
         DEFAULT_POLICY, description="which of the policy documents that are offered to the service"
     )
     require_digest: Annotated[bool, Stricter(_either)] = Field(
@@ -44,7 +39,7 @@ class ImageTrustSettings(Settings):
         le=1439,
         description="how long to wait for what is not known yet: a signature under way, a throttled registry",
     )
-    poll_seconds: Annotated[int, Stricter(_chosen)] = Field(
+    poll_seconds: Annotated[int, Stricter(chosen)] = Field(
         15, ge=1, le=300, description="delay between looks while waiting"
     )
     self_check: Annotated[Literal["refuse", "report"], first_of("refuse", "report")] = Field(

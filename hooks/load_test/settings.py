@@ -27,7 +27,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from hooks.load_test.rules import Metric, Rule, RuleError, parse
-from shared.settings import Settings, Stricter, first_of, sooner
+from shared.settings import Settings, Stricter, chosen, first_of, sooner
 
 # What would lead a request elsewhere, or end it where it should not; the generator refuses them too.
 GENERATORS_OWN = frozenset(
@@ -87,11 +87,6 @@ MarkerValue = Annotated[str, StringConstraints(pattern=r"^([\x21-\x7e]([\x20-\x7
 ERRORS, RATE = "errors < 1%", "rps >= 95%"
 
 MAX_ATTEMPTS = 5
-
-
-def chosen[ValueT](_policy: ValueT, service: ValueT) -> ValueT:
-    """Keep the service's word: how far it may go is said by keys that only the policy has."""
-    return service
 
 
 class _Part(BaseModel):
