@@ -2,8 +2,8 @@
 
 ::
 
-    Deployment ── status, started_at, is_first, is_rolling_back
-        ├── green: Revision      the event's target
+    Deployment ── status, lifecycle_stage, started_at, is_first, is_rolling_back, steps, active_hooks
+        ├── green: Revision      the event's target; without an event, the deployment's
         └── blue: Revision|None  the weight map's other key, else the deployment's source
 
         Revision ── images, target_groups, load_balancers, test_listener_rules, test_header, aliases,
@@ -57,19 +57,24 @@ class Steps:
 
 
 class Deployment:
-    """The deployment an event is about. Every property may raise ``Transient`` or ``Misconfigured``."""
+    """The deployment an event is about. Every property may raise ``Transient`` or ``Misconfigured``.
 
-    def __init__(self, event: LifecycleEvent) -> None:
-        self._event = event
+    Whoever is not called by ECS names it instead; an event's weights say better which revision is blue.
+    """
 
-    @property
-    def arn(self) -> ServiceDeploymentArn:
-        return self._event.deployment
+    def __init__(self, about: LifecycleEvent | ServiceDeploymentArn) -> None:
+        self._event = about if isinstance(about, LifecycleEvent) else None
+        self.arn = about.deployment if isinstance(about, LifecycleEvent) else about
 
     @property
     def status(self) -> str:
         """``IN_PROGRESS``, ``ROLLBACK_IN_PROGRESS``, ..."""
         return str(self._description.get("status", ""))
+
+    @property
+    def lifecycle_stage(self) -> str:
+        """Where it is, by ECS's own word; empty before the first stage."""
+        return str(self._description.get("lifecycleStage", ""))
 
     @property
     def is_rolling_back(self) -> bool:
@@ -112,6 +117,11 @@ class Deployment:
         return self._description.get("deploymentConfiguration", {}).get("lifecycleHooks") or ()
 
     @property
+    def active_hooks(self) -> Sequence[Mapping[str, Any]]:
+        """The hooks that ECS waits for now, in the shape of API_DeploymentLifecycleHookDetail.html."""
+        return self._description.get("lifecycleHookDetails") or ()
+
+    @property
     def green_weight(self) -> float | None:
         """Percent of production traffic that ECS has asked for on green so far; a snapshot."""
         weight = (self._description.get("targetServiceRevision") or {}).get(
@@ -127,7 +137,15 @@ class Deployment:
 
     @cached_property
     def green(self) -> Revision:
-        return self._revision(self._event.target)
+        return self._revision(self.green_arn)
+
+    @property
+    def green_arn(self) -> ServiceRevisionArn:
+        """The revision that is to run, also while the deployment rolls back."""
+        if self._event is not None:
+            return self._event.target
+        target = self._description.get("targetServiceRevision") or {}
+        return ServiceRevisionArn.parse(target.get("arn"), "targetServiceRevision")
 
     @cached_property
     def blue(self) -> Revision | None:
@@ -138,10 +156,9 @@ class Deployment:
     @cached_property
     def blue_arn(self) -> ServiceRevisionArn | None:
         # After a deployment that was superseded there may be several; the one with the traffic is blue.
-        for weights in (self._event.weights, self._event.production_weights, self._event.test_weights):
-            others = {
-                revision: weight for revision, weight in weights.items() if revision != self._event.target
-            }
+        event = self._event
+        for weights in (event.weights, event.production_weights, event.test_weights) if event else ():
+            others = {revision: weight for revision, weight in weights.items() if revision != self.green_arn}
             if others:
                 return max(others, key=lambda revision: others[revision])
         # While it rolls back, ECS itself says to what; the sources' weights may not have moved yet.
@@ -187,7 +204,7 @@ class Deployment:
 
     @cached_property
     def _revisions(self) -> Mapping[ServiceRevisionArn, Revision]:
-        wanted = [self._event.target, *([self.blue_arn] if self.blue_arn else [])]
+        wanted = [self.green_arn, *([self.blue_arn] if self.blue_arn else [])]
         with translated("ecs:DescribeServiceRevisions", f"{wanted[0]}"):
             found = client("ecs").describe_service_revisions(serviceRevisionArns=[str(arn) for arn in wanted])
         revisions = [_revision(described) for described in found.get("serviceRevisions", [])]

@@ -1,9 +1,13 @@
-"""What a service revision runs and how it is reached; plain values, read by ``shared.deployment``.
+"""What a service revision runs and how it is reached; plain values.
+
+``shared.deployment`` reads them, and ``shared.listener`` a listener's.
 
 Source: https://docs.aws.amazon.com/AmazonECS/latest/APIReference/API_ServiceRevision.html
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from shared.lifecycle import ServiceRevisionArn
 
@@ -37,6 +41,17 @@ class ClientAlias:
     """``None`` where it follows from the namespace's name, and the revision does not say that."""
     port: int
     test_header: TestHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """What a load balancer says of the listener that test traffic comes in by."""
+
+    protocol: str
+    port: int
+    host: str
+    conditions: Sequence[Mapping[str, Any]]
+    """Of the rule, in the API's shape."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,7 +142,7 @@ def _route(call: LoadTestCall) -> Route:
     if green.aliases:
         return by_namespace(green.aliases, settings.port_name, settings.header)
     if green.test_listener_rules:
-        from hooks.load_test.listener import listener_of  # noqa: PLC0415  # few need it
+        from shared.listener import listener_of  # noqa: PLC0415  # few need it
 
         return by_listener(listener_of(green.test_listener_rules[0]), settings.header)
     raise Misconfigured(

@@ -15,7 +15,7 @@ from typing import Any
 
 from hooks.load_test.settings import Header
 from shared.errors import Misconfigured, shown
-from shared.revision import ClientAlias
+from shared.revision import ClientAlias, Listener
 
 # Where a rule asks for the header and not for its value, any value will do.
 ANY_VALUE = "green"
@@ -29,17 +29,6 @@ class Route:
     """Scheme, host and port; without a path."""
     header: Header
     """Of requests to green; those to blue go without it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Listener:
-    """What a load balancer says of the listener that test traffic comes in by."""
-
-    protocol: str
-    port: int
-    host: str
-    conditions: Sequence[Mapping[str, Any]]
-    """Of the rule, in the API's shape."""
 
 
 def by_namespace(aliases: Sequence[ClientAlias], port_name: str | None, header: Header | None) -> Route:

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rehearsal.report.decisions import Chart, charts
+from rehearsal.report.decisions import charts
 from rehearsal.report.hindsight import Judged, headline, told
 from rehearsal.report.page import MAX_IN_DETAIL, MAX_UNFOLDED, TEMPLATES
+from shared.exhibits import Chart
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ import pytest
 import time_machine
 
 from rehearsal.aws.cloud import Cloud
-from rehearsal.model import RevisionSummary, Rollback, Status
+from rehearsal.model import HookRun, HookStatus, LifecycleHook, RevisionSummary, Rollback, Status
 from shared.deployment import Deployment, _revision
 from shared.errors import Misconfigured, Transient
-from shared.lifecycle import LifecycleEvent, ServiceRevisionArn
+from shared.lifecycle import LifecycleEvent, ServiceRevisionArn, Stage
 from shared.revision import AccessLogs, ClientAlias, Image, Revision
 from shared.revision import TestHeader as Header
 from tests.shared.checkout import (
@@ -503,3 +503,49 @@ def test_the_hooks_are_those_that_the_deployment_was_started_with(cloud: Cloud) 
 
     deploy(cloud, configuration={"strategy": "ROLLING"})
     assert list(of().hooks) == []
+
+
+def test_a_deployment_that_is_named_says_itself_what_is_green_and_blue(cloud: Cloud) -> None:
+    deploy(cloud)
+
+    named = Deployment(DEPLOYMENT)
+
+    assert (named.arn, named.green_arn, named.blue_arn) == (DEPLOYMENT, GREEN, BLUE)
+    assert (named.green, named.blue) == (of().green, of().blue)
+    assert (named.status, named.lifecycle_stage, named.is_first) == ("IN_PROGRESS", POST_TEST, False)
+
+
+def test_a_deployment_that_is_named_and_rolls_back_goes_to_blue(cloud: Cloud) -> None:
+    rollback = Rollback(reason="asked to", started_at=START, service_revision_arn=BLUE)
+    deploy(cloud, status=Status.ROLLBACK_IN_PROGRESS, sources=[], rollback=rollback)
+
+    assert (Deployment(DEPLOYMENT).green_arn, Deployment(DEPLOYMENT).blue_arn) == (GREEN, BLUE)
+
+
+def test_a_deployment_without_a_target_has_no_green(monkeypatch: pytest.MonkeyPatch) -> None:
+    named = Deployment(DEPLOYMENT)
+    monkeypatch.setitem(vars(named), "_description", {"status": "PENDING"})
+
+    assert named.lifecycle_stage == ""
+    with pytest.raises(
+        Misconfigured, match="targetServiceRevision: expected the ARN of an ECS service revision"
+    ):
+        _ = named.green
+
+
+def test_the_active_hooks_are_those_that_ecs_waits_for(cloud: Cloud) -> None:
+    hook = LifecycleHook(name="pause", stages=(Stage.POST_TEST_TRAFFIC_SHIFT,), target_type="PAUSE")
+    run = HookRun(
+        hook_id="ecs-pause-1",
+        hook=hook,
+        stage=Stage.POST_TEST_TRAFFIC_SHIFT,
+        status=HookStatus.AWAITING_ACTION,
+        expires_at=START + timedelta(days=14),
+    )
+    deploy(cloud, hook_runs=[run])
+    assert [(one["hookId"], one["status"], one["expiresAt"]) for one in of().active_hooks] == [
+        ("ecs-pause-1", "AWAITING_ACTION", START + timedelta(days=14))
+    ]
+
+    deploy(cloud)
+    assert list(of().active_hooks) == []

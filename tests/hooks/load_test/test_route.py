@@ -3,10 +3,10 @@ from typing import Any
 
 import pytest
 
-from hooks.load_test.route import Listener, Route, by_listener, by_namespace
+from hooks.load_test.route import Route, by_listener, by_namespace
 from hooks.load_test.settings import Header
 from shared.errors import Misconfigured
-from shared.revision import ClientAlias
+from shared.revision import ClientAlias, Listener
 from shared.revision import TestHeader as Named
 
 HTTP = ClientAlias("http", "checkout", 8080, Named("x-release", "green"))

@@ -15,10 +15,11 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter
 
 from rehearsal.outcome import Check, Happening, HookCalled, Outcome
-from rehearsal.report.decisions import Table, charts, rows, tables, y_marks
+from rehearsal.report.decisions import charts, rows, tables
 from rehearsal.report.lanes import diagram
 from rehearsal.report.page import MAX_IN_DETAIL, page, write_page
 from rehearsal.report.timeline import Timeline
+from shared.exhibits import Table, y_marks
 from tests.rehearsal.report import samples
 from tests.rehearsal.report.test_report_timeline import drawn, plain
 
