@@ -2,7 +2,10 @@
 
 Versions are read in the order AWS numbered them, and the first that settles the matter settles it:
 who answers after that changes nothing. So every call that sees the same versions says the same, however
-often and in whatever order calls arrive.
+often and in whatever order calls arrive, and so do the console and the command line.
+
+Whether an answer or the expiry came first is settled in the same way: the hook writes that a request has
+expired, and what stands before that counts. Where an extension stands before that, it has not expired.
 """
 
 from collections.abc import Sequence
@@ -10,18 +13,16 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Literal
 
-from hooks.manual_approval.approvers import Electorate, same_role
-from hooks.manual_approval.request import Kind, Version, read
+from hooks.manual_approval.approvers import same_role
+from hooks.manual_approval.request import ANSWERS, Kind, Statement, Version, read
+from hooks.manual_approval.rules import Rules
+from shared.clock import timestamp
+from shared.errors import shown
 
+type Outcome = Literal["approved", "rejected", "expired", "pending"]
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What must be so for a request to be approved."""
-
-    required: int
-    electorate: Electorate
-    expires_after: timedelta
-    on_expiry: Literal["refuse", "proceed"]
+EXPIRED = "expired"
+"""The outcome in the version that settles an expiry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +30,42 @@ class Vote:
     """An answer that counted."""
 
     by: str
+    """An ARN, or a person of the console."""
     at: datetime
     comment: str
+    name: str = ""
+    """For people to read."""
+    voice: str = ""
+    """Equal for what counts as one person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What was meant as an answer, and why it does not count."""
+
+    number: int
+    """Of the version."""
+    objection: str = ""
+    """Empty where it counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What a request amounts to."""
 
-    outcome: Literal["approved", "rejected", "expired", "pending"]
+    outcome: Outcome
     expires_at: datetime
     votes: tuple[Vote, ...] = ()
     """The approvals so far, or the one rejection."""
     remarks: tuple[str, ...] = field(default=())
     """Answers that did not count, and why; for the log."""
+    extensions: tuple[Vote, ...] = field(default=())
+    """Who has put the expiry off."""
+    heard: tuple[Heard, ...] = field(default=())
+    """All that was meant as an answer, until one settled the matter."""
+    settled: bool = False
+    """Whether no version that is still to come can change it. Time alone settles nothing: an answer may have
+    been in time, and not be seen yet."""
 
 
 def decide(history: Sequence[Version], asked: Version, hook: str, rules: Rules, now: datetime) -> Finding:
@@ -55,46 +78,111 @@ def decide(history: Sequence[Version], asked: Version, hook: str, rules: Rules, 
     asked
         The one that is the request. Nothing before it counts, whatever it says.
     hook
-        The hook's own identity: what it wrote is never an answer.
+        Whoever asks, by a session or its role: what it wrote is never an answer.
     """
-    expires_at = asked.at + rules.expires_after
-    approvals: dict[str, Vote] = {}
-    remarks: list[str] = []
+    count = _Count(asked, hook, rules)
     for version in sorted(history, key=lambda version: version.number):
-        if version.number <= asked.number:
-            continue
+        if version.number > asked.number and (outcome := count.take(version)):
+            return count.finding(outcome, settled=True)
+    return count.finding("expired" if now >= count.expires_at else "pending", settled=False)
+
+
+class _Count:
+    """The count of one request's answers, as far as its versions were taken."""
+
+    def __init__(self, asked: Version, hook: str, rules: Rules) -> None:
+        self.asked = asked
+        self.deployment = read(asked.text).deployment
+        self.hook = hook
+        self.rules = rules
+        self.expires_at = asked.at + rules.expires_after
+        self.approvals: dict[str, Vote] = {}
+        self.rejection: Vote | None = None
+        self.extensions: list[Vote] = []
+        self.remarks: list[str] = []
+        self.heard: list[Heard] = []
+
+    def finding(self, outcome: Outcome, *, settled: bool) -> Finding:
+        return Finding(
+            outcome,
+            self.expires_at,
+            (self.rejection,) if self.rejection else tuple(self.approvals.values()),
+            remarks=tuple(self.remarks),
+            extensions=tuple(self.extensions),
+            heard=tuple(self.heard),
+            settled=settled,
+        )
+
+    def take(self, version: Version) -> Outcome | None:
+        """Take the next version; return the outcome, where this one settles it."""
         statement = read(version.text)
-        if objection := _objection(version, statement.kind, hook, rules.electorate, expires_at):
-            remarks.append(f"version {version.number} by {version.by}: {objection}")
-        if objection or statement.kind not in _ANSWERS:
-            continue
-        vote = Vote(version.by, version.at, statement.comment)
+        own = same_role(version.by, self.hook)
+        if own and settles_expiry(statement, self.expires_at):
+            return "expired"
+        if objection := self._objection(version, statement, own=own):
+            self.heard.append(Heard(version.number, objection))
+            self.remarks.append(f"version {version.number} by {version.by}: {objection}")
+            return None
+        if statement.kind not in ANSWERS:
+            return None
+        self.heard.append(Heard(version.number))
+        return self._hear(version, statement)
+
+    def _objection(self, version: Version, statement: Statement, *, own: bool) -> str | None:
+        """Return why something that may have been meant as an answer is not counted."""
+        if statement.kind not in ANSWERS:
+            misspelt = statement.kind is Kind.NOT_UNDERSTOOD and not own
+            return "not understood; write APPROVED or REJECTED" if misspelt else None
+        if own:
+            return "does not count, it is the hook's own role"
+        return self._misdirection(statement) or self._inadmissibility(version, statement)
+
+    def _misdirection(self, statement: Statement) -> str | None:
+        # Whatever says what it answers answers nothing else: a form that was opened before the request was
+        # deleted, and asked anew.
+        number = self.asked.number
+        if statement.answers is not None and statement.answers != number:
+            return f"answers version {shown(statement.answers)}, and the request is version {number}"
+        if statement.deployment.startswith("arn:") and statement.deployment != self.deployment:
+            return f"is about another deployment, {shown(statement.deployment)}"
+        return None
+
+    def _inadmissibility(self, version: Version, statement: Statement) -> str | None:
+        if version.at >= self.expires_at:
+            return "came after the request had expired"
+        if objection := self.rules.electorate.objection(version.by, statement.person):
+            return f"does not count, {objection}"
+        if statement.kind is Kind.EXTENDED and self._put_off(statement) <= self.expires_at:
+            return f"puts nothing off, it expires at {timestamp(self.expires_at)}"
+        return None
+
+    def _put_off(self, extension: Statement) -> datetime:
+        assert extension.expires_at is not None
+        return min(extension.expires_at, self.asked.at + self.rules.extendable_to)
+
+    def _hear(self, version: Version, statement: Statement) -> Outcome | None:
+        """Count an answer."""
+        voice = self.rules.electorate.voice(version.by, statement.person)
+        person = statement.person
+        name = person.name if person is not None and person.identity == voice.identity else ""
+        vote = Vote(voice.identity, version.at, statement.comment, name, voice.one)
         if statement.kind is Kind.REJECTED:
-            return Finding("rejected", expires_at, (vote,), tuple(remarks))
-        approvals.setdefault(rules.electorate.voter(version.by), vote)
-        if len(approvals) >= rules.required:
-            return Finding("approved", expires_at, tuple(approvals.values()), tuple(remarks))
-    outcome: Literal["expired", "pending"] = "expired" if now >= expires_at else "pending"
-    return Finding(outcome, expires_at, tuple(approvals.values()), tuple(remarks))
+            self.rejection = vote
+            return "rejected"
+        if statement.kind is Kind.EXTENDED:
+            self.expires_at = self._put_off(statement)
+            self.extensions.append(vote)
+            return None
+        self.approvals.setdefault(voice.one, vote)
+        return "approved" if len(self.approvals) >= self.rules.required else None
 
 
-_ANSWERS = frozenset({Kind.APPROVED, Kind.REJECTED})
-
-
-def _objection(
-    version: Version, kind: Kind, hook: str, electorate: Electorate, expires_at: datetime
-) -> str | None:
-    """Return why something that may have been meant as an answer is not counted."""
-    own = same_role(version.by, hook)
-    if kind not in _ANSWERS:
-        misspelt = kind is Kind.NOT_UNDERSTOOD and not own
-        return "not understood; write APPROVED or REJECTED" if misspelt else None
-    if own:
-        return "does not count, it is the hook's own role"
-    if version.at >= expires_at:
-        return "came after the request had expired"
-    objection = electorate.objection(version.by)
-    return f"does not count, {objection}" if objection else None
+def settles_expiry(statement: Statement, expires_at: datetime) -> bool:
+    """Tell whether what the hook wrote settles that a request expired then, and not only before."""
+    if statement.kind is not Kind.CLOSED or statement.outcome != EXPIRED:
+        return False
+    # It was written in whole seconds.
+    return statement.expires_at is None or statement.expires_at >= expires_at.replace(microsecond=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,8 @@
     a new version ─▶ decide on the whole history ────┘
                         ├─ approved            ─▶ close, Proceed
                         ├─ rejected            ─▶ close, Refuse
-                        └─ expired             ─▶ close, Refuse (or Proceed, where settings say so)
+                        └─ expired             ─▶ close, read again: an answer may have come before,
+                                                  Refuse (or Proceed, where settings say so)
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,18 +16,23 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
-from hooks.manual_approval.announcement import announce
+from hooks.manual_approval.announcement import Subject
 from hooks.manual_approval.approvers import Electorate, same_role
-from hooks.manual_approval.decision import Finding, Pace, Rules, decide
+from hooks.manual_approval.decision import EXPIRED, Finding, Pace, decide
 from hooks.manual_approval.parameter_store import ParameterStore, own_identity
 from hooks.manual_approval.request import (
+    Kind,
     Version,
     is_request_for,
     parameter_name,
+    part_of,
+    read,
     write_closing,
     write_request,
 )
+from hooks.manual_approval.rules import Rules, read_rules
 from hooks.manual_approval.settings import ApprovalPolicy, ApprovalSettings
+from hooks.manual_approval.telling import Told, tell_what_is_due
 from shared.clock import parse_timestamp, timestamp
 from shared.errors import HookError, Misconfigured, Transient
 from shared.hook import Call, lifecycle_hook, logger
@@ -35,6 +41,7 @@ from shared.response import Proceed, Refuse, Result, Wait
 from shared.revision import Revision
 
 PREFIX_VARIABLE = "APPROVAL_PARAMETER_PREFIX"
+CONSOLE_ROLE_VARIABLE = "APPROVAL_CONSOLE_ROLE"
 
 ApprovalCall = Call[ApprovalSettings, ApprovalPolicy]
 
@@ -43,26 +50,16 @@ def replay(inputs: Mapping[str, Any]) -> Result:
     """Compute the answer again from what a record says it was computed from."""
     history = [Version(**{**version, "at": parse_timestamp(version["at"])}) for version in inputs["history"]]
     asked = next(version for version in history if version.number == inputs["asked"])
-    rules = inputs["rules"]
-    electorate = rules["electorate"]
+    rules = read_rules(inputs["rules"])
     result = answer(
         decide(
             history,
             asked,
             inputs["hook"],
-            Rules(
-                required=rules["required"],
-                electorate=Electorate(
-                    allowed=tuple(tuple(patterns) for patterns in electorate["allowed"]),
-                    excluded=tuple(electorate["excluded"]),
-                    personal_sessions=tuple(electorate["personal_sessions"]),
-                ),
-                expires_after=timedelta(seconds=rules["expires_after"]),
-                on_expiry=rules["on_expiry"],
-            ),
+            rules,
             parse_timestamp(inputs["now"]),
         ),
-        rules["on_expiry"],
+        rules.on_expiry,
         Wait("", inputs["delay"]),
     )
     return _observed(result) if inputs["observe"] else result
@@ -88,7 +85,9 @@ def handler(call: ApprovalCall) -> Result:
             f"the function's environment variable {PREFIX_VARIABLE} must name a path, such as /approvals"
         )
     _check_step(call)
-    result = _proceeding(call, ParameterStore(parameter_name(prefix, call.event)))
+    result = _proceeding(
+        call, ParameterStore(parameter_name(prefix, call.event.deployment, part_of(call.event)))
+    )
     return _observed(result) if settings.mode == "observe" else result
 
 
@@ -108,27 +107,28 @@ def _proceeding(call: ApprovalCall, store: ParameterStore) -> Result:
     if nothing_new := _unchanged(call, store):
         return nothing_new
     hook = own_identity()
-    history = store.history()
-    if history and history[0].number != 1:
-        # Parameter Store keeps the newest hundred. What is gone may have been the request, or a rejection.
-        raise Misconfigured(
-            f"{store.name}: versions before {history[0].number} are gone, and with them the proof"
-        )
+    history = _whole(store)
     asked = _request(call, history, hook)
     if asked is None:
-        return _ask(call, store, history)
+        return _ask(call, store, history, hook)
     rules = _rules(call)
     finding = decide(history, asked, hook, rules, call.now)
+    if finding.outcome == EXPIRED and not finding.settled:
+        # Of an answer and the expiry that come at the same moment, the first in the history counts.
+        store.append(_closing(call, finding))
+        history = _whole(store)
+        finding = decide(history, asked, hook, rules, call.now)
+        if finding.outcome == EXPIRED and not finding.settled:
+            raise Transient(f"{store.name}: expired, and Parameter Store does not show yet what came before")
     for remark in finding.remarks:
         logger.warning(f"{store.name}: {remark}")
     call.evidence.inputs = _inputs(call, history, asked=asked, hook=hook, rules=rules, finding=finding)
-    announced = call.state.get("announced") is not False or _announce(
-        call, store, asked.number, finding.expires_at
-    )
-    waiting = _wait(call, asked.at, finding.expires_at, history[-1].number, announced=announced)
-    result = answer(finding, rules.on_expiry, waiting)
-    if not isinstance(result, Wait):
-        _close(call, store, finding, history, hook)
+    told = Told(quiet_until=call.now)
+    if finding.outcome == "pending":
+        told = _tell(call, store, history, asked, hook=hook, finding=finding)
+    result = answer(finding, rules.on_expiry, _wait(call, asked.at, finding.expires_at, told))
+    if not isinstance(result, Wait) and not _is_closed(history, hook, finding.outcome):
+        _close(call, store, finding)
     return result
 
 
@@ -150,23 +150,37 @@ def answer(finding: Finding, on_expiry: str, waiting: Wait) -> Result:
             return Wait(f"for a decision{so_far}", waiting.after_seconds, waiting.state)
 
 
+def _whole(store: ParameterStore) -> Sequence[Version]:
+    """Return the history from its first version on.
+
+    Parameter Store keeps the newest hundred. What is gone may have been the request, or a rejection.
+    """
+    history = store.history()
+    if history and history[0].number != 1:
+        raise Misconfigured(
+            f"{store.name}: versions before {history[0].number} are gone, and with them the proof"
+        )
+    return history
+
+
 def _unchanged(call: ApprovalCall, store: ParameterStore) -> Wait | None:
     """Take the short way of most polls: the parameter is still the version that was last read.
 
     What the state says can be forged by whoever updates the service; all that this gains is a later
     answer, for every verdict is computed from the history.
     """
-    seen, announced = call.state.get("version"), call.state.get("announced")
-    if not seen or announced is False:
+    seen = call.state.get("version")
+    if not seen:
         return None
     try:
-        asked_at = parse_timestamp(str(call.state.get("askedAt")))
-        expires_at = parse_timestamp(str(call.state.get("expiresAt")))
+        asked_at, expires_at, quiet_until = (
+            parse_timestamp(str(call.state.get(key))) for key in ("askedAt", "expiresAt", "quietUntil")
+        )
     except ValueError:
         return None
-    if call.now >= expires_at or store.latest_version() != seen:
+    if call.now >= min(expires_at, quiet_until) or store.latest_version() != seen:
         return None
-    return _wait(call, asked_at, expires_at, int(seen), announced=True)
+    return _wait(call, asked_at, expires_at, Told(quiet_until=quiet_until, version=int(seen)))
 
 
 def _request(call: ApprovalCall, history: Sequence[Version], hook: str) -> Version | None:
@@ -175,23 +189,17 @@ def _request(call: ApprovalCall, history: Sequence[Version], hook: str) -> Versi
         (
             version
             for version in history
-            if same_role(version.by, hook) and is_request_for(version, call.event)
+            if same_role(version.by, hook) and is_request_for(version, call.event.deployment)
         ),
         None,
     )
 
 
-def _ask(call: ApprovalCall, store: ParameterStore, history: Sequence[Version]) -> Wait:
+def _ask(call: ApprovalCall, store: ParameterStore, history: Sequence[Version], hook: str) -> Wait:
     """Write the request. What stood there before was not ours and will not count."""
-    expires_at = call.now + timedelta(minutes=call.settings.expires_after_minutes)
+    rules = _rules(call)
     text = write_request(
-        store.name,
-        call.event,
-        green=call.deployment.green,
-        blue=_blue(call),
-        required=call.settings.required_approvals,
-        now=call.now,
-        expires_at=expires_at,
+        store.name, call.event, green=call.deployment.green, blue=_blue(call), rules=rules, now=call.now
     )
     version = 1
     if history:
@@ -202,8 +210,13 @@ def _ask(call: ApprovalCall, store: ParameterStore, history: Sequence[Version]) 
         return Wait("for the request that another call is writing", call.settings.poll_first_seconds)
     call.evidence.blue = str(call.deployment.blue_arn) if call.deployment.blue_arn else None
     call.evidence.changes.append(f"wrote the request {store.name}")
-    announced = _announce(call, store, version, expires_at)
-    return Wait("for a decision, just asked for", call.settings.poll_first_seconds, {"announced": announced})
+    history = store.history()
+    asked = _request(call, history, hook)
+    # Of two calls that wrote at once, the one whose request counts announces it.
+    if asked is not None and asked.number == version:
+        finding = decide(history, asked, hook, rules, call.now)
+        _tell(call, store, history, asked, hook=hook, finding=finding, wrote_it=True)
+    return Wait("for a decision, just asked for", call.settings.poll_first_seconds)
 
 
 def _blue(call: ApprovalCall) -> Revision | None:
@@ -215,24 +228,38 @@ def _blue(call: ApprovalCall) -> Revision | None:
         return None
 
 
-def _announce(call: ApprovalCall, store: ParameterStore, version: int, expires_at: datetime) -> bool:
-    """Announce the request; a topic that fails for now is tried again at the next look."""
-    required = call.settings.required_approvals
+def _tell(
+    call: ApprovalCall,
+    store: ParameterStore,
+    history: Sequence[Version],
+    asked: Version,
+    *,
+    hook: str,
+    finding: Finding,
+    wrote_it: bool = False,
+) -> Told:
+    """Tell people what is due. What goes wrong is logged, and holds up no decision."""
     try:
-        if announce(call.event, f"{store.name}:{version}", required, expires_at, call.environment):
-            call.evidence.changes.append("announced the request")
-    except Transient as error:
-        logger.warning(f"the request is not announced yet: {error}")
-        return False
+        told = tell_what_is_due(
+            store,
+            history,
+            asked,
+            hook=hook,
+            subject=Subject.of(call.event),
+            expires_at=finding.expires_at,
+            required=call.settings.required_approvals,
+            environment=call.environment,
+            now=call.now,
+            wrote_it=wrote_it,
+        )
     except HookError as error:
-        # Nobody may ever hear of it, but it can be found and answered; the log says what to mend.
-        logger.error(f"the request can't be announced: {error}")
-    return True
+        logger.warning(f"{store.name}: could not be announced: {error}")
+        return Told(quiet_until=call.now)
+    call.evidence.changes.extend(told.changes)
+    return told
 
 
-def _wait(
-    call: ApprovalCall, asked_at: datetime, expires_at: datetime, version: int, *, announced: bool
-) -> Wait:
+def _wait(call: ApprovalCall, asked_at: datetime, expires_at: datetime, told: Told) -> Wait:
     settings = call.settings
     pace = Pace(
         first_seconds=settings.poll_first_seconds,
@@ -242,29 +269,36 @@ def _wait(
         late_after=timedelta(minutes=settings.poll_late_after_minutes),
     )
     state = {
-        "version": version,
+        "version": told.version,
         "askedAt": timestamp(asked_at),
         "expiresAt": timestamp(expires_at),
-        "announced": announced,
+        "quietUntil": timestamp(told.quiet_until),
     }
     return Wait("for a decision, nothing new", pace.delay(call.now - asked_at, expires_at - call.now), state)
 
 
-def _close(
-    call: ApprovalCall, store: ParameterStore, finding: Finding, history: Sequence[Version], hook: str
-) -> None:
+def _is_closed(history: Sequence[Version], hook: str, outcome: str) -> bool:
+    """Tell whether the hook has written that the request came to *outcome*."""
+    own = (read(version.text) for version in history if same_role(version.by, hook))
+    return any(statement.kind is Kind.CLOSED and statement.outcome == outcome for statement in own)
+
+
+def _close(call: ApprovalCall, store: ParameterStore, finding: Finding) -> None:
     """Mark the request as settled, for people who look at it. The verdict stands without the mark."""
-    if same_role(history[-1].by, hook) and not is_request_for(history[-1], call.event):
-        return
-    comment = finding.votes[-1].comment if finding.votes else ""
     try:
-        store.append(
-            write_closing(
-                finding.outcome, by=[vote.by for vote in finding.votes], comment=comment, now=call.now
-            )
-        )
+        store.append(_closing(call, finding))
     except HookError as error:
         logger.warning(f"{store.name}: settled but not marked as closed: {error}")
+
+
+def _closing(call: ApprovalCall, finding: Finding) -> str:
+    return write_closing(
+        finding.outcome,
+        by=[vote.by for vote in finding.votes],
+        comment=finding.votes[-1].comment if finding.votes else "",
+        now=call.now,
+        expires_at=finding.expires_at if finding.outcome == EXPIRED else None,
+    )
 
 
 def _observed(result: Result) -> Result:
@@ -282,8 +316,10 @@ def _rules(call: ApprovalCall) -> Rules:
             allowed=(policy.allowed_approvers, settings.allowed_approvers),
             excluded=settings.excluded_approvers,
             personal_sessions=policy.personal_sessions,
+            console=call.environment.get(CONSOLE_ROLE_VARIABLE, ""),
         ),
         expires_after=timedelta(minutes=settings.expires_after_minutes),
+        extendable_to=timedelta(minutes=settings.extendable_to_minutes),
         on_expiry=settings.on_expiry,
     )
 
@@ -302,10 +338,10 @@ def _inputs(
         "history": [{**asdict(version), "at": _exact(version.at)} for version in history],
         "asked": asked.number,
         "hook": hook,
-        "rules": {**asdict(rules), "expires_after": rules.expires_after.total_seconds()},
+        "rules": rules.document(),
         "now": _exact(call.now),
         "observe": call.settings.mode == "observe",
-        "delay": _wait(call, asked.at, finding.expires_at, 0, announced=True).after_seconds,
+        "delay": _wait(call, asked.at, finding.expires_at, Told(call.now)).after_seconds,
     }
 
 

@@ -4,12 +4,13 @@ import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC
 from functools import cache
+from itertools import pairwise
 
 from botocore.exceptions import ClientError
 
 from hooks.manual_approval.request import Version
 from shared.clients import client
-from shared.errors import Misconfigured, code_of, translated
+from shared.errors import Misconfigured, Transient, code_of, translated
 
 # A parameter keeps 100 versions (https://docs.aws.amazon.com/general/latest/gr/ssm.html), 50 a page.
 HISTORY_PAGE = 50
@@ -36,14 +37,22 @@ class ParameterStore:
                 raise
 
     def history(self) -> Sequence[Version]:
-        """Return all versions, oldest first; none when there is no parameter."""
+        """Return all versions, oldest first; none when there is no parameter.
+
+        What was written just now may be missing. What is between two others may not be: it might be what
+        settled the matter, and each version's number is one more than that of the one before.
+        Source: https://docs.aws.amazon.com/systems-manager/latest/userguide/sysman-paramstore-versions.html
+        """
         with translated("ssm:GetParameterHistory", self.name):
             try:
-                return sorted(self._pages(), key=lambda version: version.number)
+                versions = sorted(self._pages(), key=lambda version: version.number)
             except ClientError as error:
                 if code_of(error) == "ParameterNotFound":
                     return []
                 raise
+        if any(later.number != earlier.number + 1 for earlier, later in pairwise(versions)):
+            raise Transient(f"{self.name}: Parameter Store does not show all versions yet")
+        return versions
 
     def _pages(self) -> Iterator[Version]:
         pages = (

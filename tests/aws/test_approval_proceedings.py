@@ -12,6 +12,7 @@ from moto.sns.models import sns_backends
 from hooks.manual_approval import parameter_store
 from hooks.manual_approval.handler import handler
 from rehearsal.aws.cloud import ACCOUNT
+from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.model import RevisionSummary
 from shared import record
 from shared.lifecycle import ServiceDeploymentArn
@@ -35,7 +36,7 @@ from tests.shared.checkout import (
 FUNCTION = "ManualApprovalFunction"
 SUCCEEDED = {"hookStatus": "SUCCEEDED"}
 FAILED = {"hookStatus": "FAILED"}
-HOOK = f"arn:aws:sts::{ACCOUNT}:assumed-role/{FUNCTION}Role/{FUNCTION}"
+HOOK = f"arn:aws:sts::{ACCOUNT}:assumed-role/rehearsal-ManualApprovalRole/{FUNCTION}"
 APPROVERS = f"arn:aws:sts::{ACCOUNT}:assumed-role/approver"
 ALICE = f"{APPROVERS}/alice"
 ADMIN = f"arn:aws:iam::{ACCOUNT}:user/admin"
@@ -90,6 +91,10 @@ class Proceeding:
         ssm = self.account.cloud.client("ssm", user="admin")
         ssm.put_parameter(Name=REQUEST, Value=text, Type="String", Overwrite=True)
 
+    def console_writes(self, text: str, *, role: str = "ApprovalConsoleRole") -> None:
+        ssm = self.account.cloud.client("ssm", role=role, session="function", policies=[ALLOW_ALL])
+        ssm.put_parameter(Name=REQUEST, Value=text, Type="String", Overwrite=True)
+
     def said(self, level: str) -> list[str]:
         return [line["message"] for line in self.log if line["level"] == level]
 
@@ -137,7 +142,7 @@ def proceeding(account: Account) -> Iterator[Proceeding]:
     assert [call for call in account.calls if not call.allowed] == []
 
 
-ASKED = {
+ASKED: dict[str, Any] = {
     "schema": 1,
     "state": "pending",
     "ask": "May checkout in shop go on with this deployment?",
@@ -158,7 +163,18 @@ ASKED = {
         },
         {"container": "proxy", "green": "shop/proxy:2@sha256:0123456789ab", "blue": "the same"},
     ],
+    "rules": {
+        "requiredApprovals": 1,
+        "allowedApprovers": [["*"], ["*"]],
+        "excludedApprovers": [],
+        "personalSessions": ["arn:*:sts::*:assumed-role/AWSReservedSSO_*"],
+        "console": "",
+        "expiresAfterSeconds": 82800.0,
+        "extendableToSeconds": 86340.0,
+        "onExpiry": "refuse",
+    },
 }
+ANNOUNCED = {**ASKED, "announced": {"what": "request", "on": ["sns"]}}
 ANNOUNCEMENT = (
     "Approval needed: checkout in shop",
     f"""Deployment {DEPLOYMENT.id} of checkout in shop waits for approval.
@@ -175,10 +191,10 @@ Answer APPROVED or REJECTED, or JSON with a comment:
 """,
 )
 SEEN = {
-    "version": 1,
+    "version": 2,
     "askedAt": "2026-03-05T12:00:00Z",
     "expiresAt": "2026-03-06T11:00:00Z",
-    "announced": True,
+    "quietUntil": "2026-03-05T23:30:00Z",
 }
 
 
@@ -201,9 +217,9 @@ def test_the_first_call_asks_announces_and_records(proceeding: Proceeding) -> No
     assert proceeding.call(event()) == {
         "hookStatus": "IN_PROGRESS",
         "callBackDelay": 5,
-        "hookDetails": state(announced=True),
+        "hookDetails": state(),
     }
-    assert proceeding.versions == [(HOOK, ASKED)]
+    assert proceeding.versions == [(HOOK, ASKED), (HOOK, ANNOUNCED)]
     assert proceeding.mails == [ANNOUNCEMENT]
     [kept] = proceeding.records
     assert (kept["changes"], kept["verdict"], kept["revisions"]) == (
@@ -220,7 +236,7 @@ def test_polls_that_find_nothing_new_come_ever_later_and_change_nothing(proceedi
 
     assert second == {"hookStatus": "IN_PROGRESS", "callBackDelay": 8, "hookDetails": state(**SEEN)}
     assert third == {"hookStatus": "IN_PROGRESS", "callBackDelay": 12, "hookDetails": state(**SEEN)}
-    assert proceeding.versions == [(HOOK, ASKED)]
+    assert proceeding.versions == [(HOOK, ASKED), (HOOK, ANNOUNCED)]
     assert (len(proceeding.mails), len(proceeding.records)) == (1, 1)
 
 
@@ -233,7 +249,7 @@ def test_a_call_that_another_was_faster_than_leaves_the_request_to_it(proceeding
     faults.remove(fault)
 
     assert reply == {"hookStatus": "IN_PROGRESS", "callBackDelay": 5, "hookDetails": state()}
-    assert proceeding.versions == [(HOOK, ASKED)]
+    assert proceeding.versions == [(HOOK, ASKED), (HOOK, ANNOUNCED)]
     assert proceeding.mails == [ANNOUNCEMENT]
 
 
@@ -256,7 +272,7 @@ def test_an_approval_proceeds_and_is_recorded_whole(proceeding: Proceeding) -> N
     proceeding.account.write('{"state": "approved", "comment": "tried it"}')
 
     assert proceeding.call(poll) == SUCCEEDED
-    assert proceeding.versions[2:] == [
+    assert proceeding.versions[3:] == [
         (
             HOOK,
             {
@@ -293,6 +309,12 @@ def test_an_approval_proceeds_and_is_recorded_whole(proceeding: Proceeding) -> N
                 },
                 {
                     "number": 2,
+                    "at": "2026-03-05T12:00:00+00:00",
+                    "by": HOOK,
+                    "text": json.dumps(ANNOUNCED, indent=1, ensure_ascii=False),
+                },
+                {
+                    "number": 3,
                     "at": "2026-03-05T12:00:05+00:00",
                     "by": ALICE,
                     "text": '{"state": "approved", "comment": "tried it"}',
@@ -300,16 +322,7 @@ def test_an_approval_proceeds_and_is_recorded_whole(proceeding: Proceeding) -> N
             ],
             "asked": 1,
             "hook": HOOK,
-            "rules": {
-                "required": 1,
-                "electorate": {
-                    "allowed": [["*"], ["*"]],
-                    "excluded": [],
-                    "personal_sessions": ["arn:*:sts::*:assumed-role/AWSReservedSSO_*"],
-                },
-                "expires_after": 82800.0,
-                "on_expiry": "refuse",
-            },
+            "rules": ASKED["rules"],
             "now": "2026-03-05T12:00:05+00:00",
             "observe": False,
             "delay": 7.5,
@@ -385,8 +398,8 @@ def test_what_does_not_count_is_said_in_the_log(proceeding: Proceeding) -> None:
 
     assert proceeding.call(poll)["hookStatus"] == "IN_PROGRESS"
     assert proceeding.said("WARNING") == [
-        f"{REQUEST}: version 2 by {ADMIN}: not understood; write APPROVED or REJECTED",
-        f"{REQUEST}: version 3 by {ALICE}: does not count, excluded by excludedApprovers",
+        f"{REQUEST}: version 3 by {ADMIN}: not understood; write APPROVED or REJECTED",
+        f"{REQUEST}: version 4 by {ALICE}: does not count, excluded by excludedApprovers",
     ]
 
 
@@ -410,7 +423,7 @@ def test_what_stood_there_before_is_no_request_and_no_answer(proceeding: Proceed
     second = proceeding.call(polled(first))
 
     assert (first["hookStatus"], second["hookStatus"]) == ("IN_PROGRESS", "IN_PROGRESS")
-    assert proceeding.versions[1:] == [(HOOK, ASKED)]
+    assert proceeding.versions[1:] == [(HOOK, ASKED), (HOOK, ANNOUNCED)]
     assert proceeding.said("WARNING") == [
         f"{REQUEST}: existed before the request; what it says does not count"
     ]
@@ -500,7 +513,291 @@ def test_every_record_of_a_decision_can_be_replayed(proceeding: Proceeding) -> N
         assert record.canonical(handler.replay(kept)) == record.canonical(kept["verdict"])
 
 
+# ---------------------------------------------------------------------------------- the console
+
+CONSOLE_ROLE = f"arn:aws:iam::{ACCOUNT}:role/stack/ApprovalConsoleRole"
+ISSUER = "https://login.example.com"
+
+
+def answered(name: str, *groups: str, state: str = "approved", scheme: str = "oidc", **others: Any) -> str:
+    """Return what the console writes for somebody."""
+    by = {
+        "identity": f"{scheme}:{ISSUER}#{name}",
+        "groups": [f"oidc-group:{ISSUER}#{group}" for group in groups],
+        "name": name.title(),
+    }
+    return json.dumps({"state": state, "deployment": str(DEPLOYMENT), "answers": 1, "by": by, **others})
+
+
+def test_persons_of_the_console_count_by_their_names_and_groups(proceeding: Proceeding) -> None:
+    proceeding.variables["APPROVAL_CONSOLE_ROLE"] = CONSOLE_ROLE
+    poll = proceeding.ask(requiredApprovals=2, allowedApprovers=[f"oidc-group:{ISSUER}#releases"])
+    for text in (answered("alice", "releases"), answered("bob"), answered("ALICE", "releases")):
+        proceeding.console_writes(text)
+    waiting = proceeding.call(poll)
+    proceeding.console_writes(answered("carol", "releases", comment="tried it"))
+
+    assert waiting["hookStatus"] == "IN_PROGRESS"
+    assert proceeding.call(polled(waiting)) == SUCCEEDED
+    assert proceeding.records[-1]["verdict"]["reason"] == (
+        f"approved by oidc:{ISSUER}#alice; oidc:{ISSUER}#carol: tried it"
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "text"),
+    [
+        # Whoever is not the console names nobody but themselves.
+        ("approver", answered("alice", "releases")),
+        ("ApprovalConsoleRole2", answered("alice", "releases")),
+        # The console itself may not decide, and nobody may as something that is no person.
+        ("ApprovalConsoleRole", "APPROVED"),
+        ("ApprovalConsoleRole", answered("alice", "releases", scheme="arn")),
+        ("ApprovalConsoleRole", answered("alice", "releases\u200b")),
+        ("ApprovalConsoleRole", answered("alice", "contractors", "releases")),
+        ("ApprovalConsoleRole", answered("alice", *"abcdefghij", "releases")),
+        ("ApprovalConsoleRole", answered("alice", "releases", answers=2)),
+        ("ApprovalConsoleRole", answered("alice", "releases", deployment=f"{DEPLOYMENT}x")),
+    ],
+)
+def test_what_names_a_person_without_the_right_to_counts_for_nothing(
+    proceeding: Proceeding, role: str, text: str
+) -> None:
+    proceeding.variables["APPROVAL_CONSOLE_ROLE"] = CONSOLE_ROLE
+    poll = proceeding.ask(
+        allowedApprovers=[f"oidc-group:{ISSUER}#releases", CONSOLE_ROLE],
+        excludedApprovers=[f"oidc-group:{ISSUER}#contractors"],
+    )
+    proceeding.console_writes(text, role=role)
+    proceeding.console_writes(text.replace("approved", "rejected"), role=role)
+
+    assert proceeding.call(poll)["hookStatus"] == "IN_PROGRESS"
+    assert len(proceeding.said("WARNING")) == 2
+
+
+def test_without_a_console_its_role_is_one_like_any_other(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(allowedApprovers=[f"oidc:{ISSUER}#alice"])
+    proceeding.console_writes(answered("alice"))
+
+    assert proceeding.call(poll)["hookStatus"] == "IN_PROGRESS"
+
+
+def test_the_rules_in_the_request_are_for_readers_and_the_hook_never_takes_them(
+    proceeding: Proceeding,
+) -> None:
+    poll = proceeding.ask(requiredApprovals=1)
+    proceeding.account.write(json.dumps({**ANNOUNCED, "rules": {**ASKED["rules"], "requiredApprovals": 1}}))
+    proceeding.account.write("APPROVED")
+    # Meanwhile the organisation has thought better of it.
+    proceeding.variables["HOOK_POLICY"] = json.dumps({"requiredApprovals": 2})
+
+    assert proceeding.call(poll)["hookStatus"] == "IN_PROGRESS"
+    proceeding.admin_writes("APPROVED")
+    assert proceeding.call(poll) == SUCCEEDED
+
+
+# ---------------------------------------------------------------------------------- expiry
+
+
+def extension(until: str) -> str:
+    return json.dumps({"state": "extended", "expiresAt": until})
+
+
+def test_an_extended_request_is_waited_for_and_expires_when_it_says(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30, extendableToMinutes=90)
+    proceeding.account.write(extension("2026-03-05T23:59:59Z"))
+    proceeding.account.pass_time(minutes=30)
+    waiting = proceeding.call(poll)
+    replies = proceeding.follow(polled(waiting), hours=2)
+
+    assert waiting["hookDetails"][STATE_KEY]["data"]["expiresAt"] == "2026-03-05T13:30:00Z"
+    assert replies[-1] == FAILED
+    assert proceeding.records[-1]["verdict"]["reason"] == "nobody decided by 2026-03-05T13:30:00Z"
+    assert proceeding.versions[-1] == (
+        HOOK,
+        {
+            "schema": 1,
+            "state": "closed",
+            "outcome": "expired",
+            "closedAt": "2026-03-05T13:30:00Z",
+            "by": [],
+            "comment": "",
+            "expiresAt": "2026-03-05T13:30:00Z",
+        },
+    )
+
+
+def test_whoever_may_not_decide_may_not_extend(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30, excludedApprovers=["arn:aws:iam::*:role/approver"])
+    proceeding.account.write(extension("2026-03-05T23:59:59Z"))
+    proceeding.account.pass_time(minutes=30)
+
+    assert proceeding.call(poll) == FAILED
+
+
+def just_before_the_closing(proceeding: Proceeding, text: str, at: timedelta) -> None:
+    """Let alice write when the hook has found nothing, and is about to write that the request expired."""
+    done: list[str] = []
+
+    def write(call: Any, _identity: str) -> None:
+        if not done and '"closed"' in call.parameters["Value"]:
+            done.append(text)
+            now = proceeding.account.clock
+            now.move_to(START + at, tick=False)
+            proceeding.account.write(text)
+            now.move_to(START + timedelta(minutes=30), tick=False)
+
+    proceeding.account.cloud.faults.add(action="ssm:PutParameter", identity=HOOK, make=write)
+
+
+IN_TIME = timedelta(minutes=30, microseconds=-1000)
+TOO_LATE = timedelta(minutes=30)
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "on_expiry", "reply", "outcomes"),
+    [
+        ("APPROVED", IN_TIME, "refuse", SUCCEEDED, ["expired", "approved"]),
+        ("REJECTED", IN_TIME, "proceed", FAILED, ["expired", "rejected"]),
+        ("APPROVED", TOO_LATE, "refuse", FAILED, ["expired"]),
+        ("REJECTED", TOO_LATE, "proceed", SUCCEEDED, ["expired"]),
+    ],
+)
+def test_an_answer_and_the_expiry_at_once_are_settled_by_their_order(
+    proceeding: Proceeding,
+    text: str,
+    at: timedelta,
+    on_expiry: str,
+    reply: dict[str, Any],
+    outcomes: list[str],
+) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30, onExpiry=on_expiry)
+    proceeding.account.clock.move_to(START + timedelta(minutes=30), tick=False)
+    just_before_the_closing(proceeding, text, at)
+
+    assert [proceeding.call(poll), proceeding.call(poll)] == [reply, reply]
+    assert [said["outcome"] for _, said in proceeding.versions if "outcome" in said] == outcomes
+
+
+def test_an_extension_and_the_expiry_at_once_and_the_extension_holds(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30)
+    proceeding.account.clock.move_to(START + timedelta(minutes=30), tick=False)
+    just_before_the_closing(proceeding, extension("2026-03-05T13:00:00Z"), IN_TIME)
+
+    waiting = proceeding.call(poll)
+    proceeding.account.pass_time(minutes=29)
+    still = proceeding.call(polled(waiting))
+    proceeding.account.pass_time(minutes=1)
+
+    assert [waiting["hookStatus"], still["hookStatus"]] == ["IN_PROGRESS", "IN_PROGRESS"]
+    # The second expiry is settled by a closing of its own.
+    assert proceeding.call(polled(still)) == FAILED
+    assert [said["expiresAt"] for _, said in proceeding.versions if "outcome" in said] == [
+        "2026-03-05T12:30:00Z",
+        "2026-03-05T13:00:00Z",
+    ]
+
+
+def test_an_expiry_that_can_not_be_settled_for_now_is_not_answered(proceeding: Proceeding) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30, onExpiry="proceed")
+    proceeding.account.pass_time(minutes=30)
+    faults = proceeding.account.cloud.faults
+    fault = faults.add(action="ssm:PutParameter", error="ThrottlingException", identity=HOOK)
+    troubled = proceeding.call(poll)
+    faults.remove(fault)
+
+    assert troubled["hookStatus"] == "IN_PROGRESS"
+    assert proceeding.call(polled(troubled)) == SUCCEEDED
+
+
+def test_an_expiry_that_may_not_be_settled_is_refused_even_where_it_would_pass(
+    proceeding: Proceeding,
+) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30, onExpiry="proceed")
+    proceeding.account.pass_time(minutes=30)
+    proceeding.deny("ssm:PutParameter")
+
+    assert proceeding.call(poll) == FAILED
+
+
+def test_what_was_settled_and_is_not_shown_yet_is_waited_for(
+    proceeding: Proceeding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30)
+    proceeding.account.pass_time(minutes=30)
+    whole = parameter_store.ParameterStore.history
+    with monkeypatch.context() as patch:
+        patch.setattr(parameter_store.ParameterStore, "history", lambda store: whole(store)[:2])
+        lagging = proceeding.call(poll)
+
+    assert (lagging["hookStatus"], lagging["hookDetails"][STATE_KEY]["troubles"]) == ("IN_PROGRESS", 1)
+    assert proceeding.call(polled(lagging)) == FAILED
+    # The closing that was not seen had settled it.
+    assert len([said for _, said in proceeding.versions if "outcome" in said]) == 1
+
+
+def test_a_history_of_which_the_settlement_pushes_the_beginning_out_proves_nothing(
+    proceeding: Proceeding,
+) -> None:
+    poll = proceeding.ask(expiresAfterMinutes=30, onExpiry="proceed")
+    for _ in range(98):
+        proceeding.account.write("hm")
+    proceeding.account.pass_time(minutes=30)
+
+    assert proceeding.call(poll) == FAILED
+    assert proceeding.said("ERROR") == [
+        f"refused: {REQUEST}: versions before 2 are gone, and with them the proof"
+    ]
+
+
 # ---------------------------------------------------------------------------------- AWS in trouble
+
+
+def test_a_history_with_a_gap_decides_nothing(
+    proceeding: Proceeding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    poll = proceeding.ask()
+    proceeding.admin_writes("REJECTED")
+    proceeding.account.write("APPROVED")
+    whole = parameter_store.ParameterStore._pages
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            parameter_store.ParameterStore,
+            "_pages",
+            lambda store: (version for version in whole(store) if version.text != "REJECTED"),
+        )
+        gap = proceeding.call(poll)
+
+    assert gap["hookStatus"] == "IN_PROGRESS"
+    assert proceeding.call(polled(gap)) == FAILED
+
+
+def test_two_calls_that_ask_at_once_over_what_stood_there_ask_once(
+    proceeding: Proceeding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proceeding.account.write("APPROVED")
+    store = parameter_store.ParameterStore
+    planted = store(REQUEST)
+    with proceeding.account.cloud.acting_as("approver", "alice"):
+        before = planted.history()
+    whole, looks = store.history, []
+
+    def as_if_first(self: parameter_store.ParameterStore) -> Any:
+        looks.append(self.name)
+        # Both looks before anything is asked see what was planted, and nothing else.
+        return before if len(looks) in {1, 3} else whole(self)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "history", as_if_first)
+        replies = [proceeding.call(event()), proceeding.call(event())]
+
+    assert [reply["hookStatus"] for reply in replies] == ["IN_PROGRESS", "IN_PROGRESS"]
+    assert [said for _, said in proceeding.versions[1:]] == [ASKED, ANNOUNCED, ASKED]
+    assert len(proceeding.mails) == 1
+    proceeding.account.write(json.dumps({"state": "approved", "answers": 4}))
+    assert proceeding.call(event())["hookStatus"] == "IN_PROGRESS"
+    proceeding.account.write(json.dumps({"state": "approved", "answers": 2}))
+    assert proceeding.call(event()) == SUCCEEDED
 
 
 def test_a_history_without_end_is_not_read_for_ever(
@@ -530,7 +827,7 @@ def test_a_topic_that_may_not_be_used_is_named_and_keeps_nobody_from_deciding(pr
     poll = proceeding.ask()
 
     assert proceeding.said("ERROR") == [
-        f"the request can't be announced: the function's role may not sns:Publish on {TOPIC}; "
+        f"{REQUEST}: request can't be told on sns: the function's role may not sns:Publish on {TOPIC}; "
         "add it to the role's policy"
     ]
     proceeding.account.write("APPROVED")
@@ -592,6 +889,11 @@ def test_a_prefix_that_is_no_path_is_refused_by_name(proceeding: Proceeding) -> 
         {"version": True, "askedAt": "0001-01-01T00:00:00+23:59", "expiresAt": 7},
         {"version": "1", "askedAt": "2026-03-05T12:00:00Z", "expiresAt": "2999-01-01T00:00:00Z"},
         {"version": 99, "askedAt": "2026-03-05T12:00:00Z", "expiresAt": "2999-01-01T00:00:00Z"},
+        {**SEEN, "version": 2.0, "quietUntil": "9999-12-31T23:59:59Z", "expiresAt": "9999-12-31T23:59:59Z"},
+        {**SEEN, "askedAt": "9999-12-31T23:59:59Z"},
+        {**SEEN, "quietUntil": None},
+        {**SEEN, "quietUntil": "0001-01-01T00:00:00+23:59"},
+        {**SEEN, "version": {"version": 2}},
         {"announced": "false", "version": []},
     ],
 )

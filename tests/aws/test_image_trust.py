@@ -143,7 +143,7 @@ class Shop:
         self.account.cloud.faults.add(
             action=action,
             make=lambda *_: AwsError(code, "said AWS", status),
-            identity=f"*{FUNCTION}Role*",
+            identity=f"*/{FUNCTION}",
             times=times,
         )
 

@@ -170,7 +170,7 @@ class Shop:
         self.account.cloud.faults.add(
             action=action,
             make=lambda *_: AwsError(code, "said AWS", status),
-            identity="*LoadTestFunctionRole*",
+            identity="*LoadTestRole*",
             times=times,
         )
 

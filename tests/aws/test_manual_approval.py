@@ -50,8 +50,9 @@ def test_the_first_call_asks_and_announces_once(account: Account) -> None:
     account.ask(polled(again))
 
     assert (reply["hookStatus"], reply["callBackDelay"]) == ("IN_PROGRESS", 5)
-    (request,) = account.history()
+    request, mark = account.history()
     document = json.loads(request)
+    assert json.loads(mark) == {**document, "announced": {"what": "request", "on": ["sns"]}}
     assert document["state"] == "pending"
     assert document["images"] == [
         {
@@ -104,7 +105,8 @@ def test_an_answer_decides_is_recorded_and_closes_the_request(
     assert (closing["state"], closing["outcome"], closing["by"]) == ("closed", outcome, [ALICE])
     # A duplicate of the call finds the same, and adds nothing.
     assert account.ask(polled(reply)) == {"hookStatus": status}
-    assert len(account.history()) == 3
+    # The request, the mark that people were told, the answer and its closing.
+    assert len(account.history()) == 4
 
 
 def test_an_approval_that_was_there_first_passes_nothing(account: Account) -> None:
@@ -280,11 +282,14 @@ def test_a_missing_permission_for_evidence_never_changes_the_answer(account: Acc
     assert account.ask(event()) == {"hookStatus": "SUCCEEDED"}
 
 
-def test_an_announcement_that_fails_for_now_is_made_at_the_next_look(account: Account) -> None:
+def test_an_announcement_that_fails_for_now_is_made_later_once_nobody_else_can_be_about_it(
+    account: Account,
+) -> None:
     fault = account.cloud.faults.add(action="sns:Publish", error="Throttling")
     reply = account.ask(event())
     assert messages() == []
     account.cloud.faults.remove(fault)
+    account.pass_time(minutes=3)
 
     account.ask(polled(account.ask(polled(reply))))
 

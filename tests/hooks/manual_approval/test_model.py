@@ -1,7 +1,8 @@
 """One proceeding under everything that may happen to it, against a plain account of who said what.
 
 The oracle counts for itself: it goes through the parameter's history with a table of what each person
-and each text is worth, and shares no code with the hook.
+and each text is worth, and shares no code with the hook. What the console's page says of the same history
+is held against what the hook said to ECS.
 """
 
 import json
@@ -9,7 +10,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest import mock
 
@@ -19,7 +20,17 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
+from hooks.manual_approval.approvers import Person
 from hooks.manual_approval.handler import handler
+from hooks.manual_approval.proceeding import (
+    Askers,
+    NotAsked,
+    NotPossible,
+    answer,
+    proceeding_of,
+    read_proceeding,
+)
+from hooks.manual_approval.request import Kind, Version
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.aws.identities import ALLOW_ALL
 from rehearsal.functions import deployed, environment
@@ -30,9 +41,12 @@ from tests.shared.checkout import DEPLOYMENT, POST_TEST, REGION, START, Context,
 FUNCTION = deployed()["ManualApprovalFunction"]
 POLICY = {"Version": "2012-10-17", "Statement": FUNCTION.statements}
 ROLE = "ManualApprovalFunctionRole"
+CONSOLE = "ApprovalConsoleRole"
+ASKERS = Askers(f"arn:aws:iam::{ACCOUNT}:role/{ROLE}")
 NAME = f"/ecs-approvals/shop/checkout/{DEPLOYMENT.id}"
 OTHER_NAME = f"{NAME}x"
 EXPIRES = timedelta(minutes=60)
+EXTENDABLE = timedelta(minutes=100)
 
 # Who writes: credentials, whether their answers count, and whose voice it is.
 PEOPLE: dict[str, tuple[dict[str, str], bool, str]] = {
@@ -51,7 +65,20 @@ ALLOWED = [
     "arn:aws:sts::*",
     "arn:aws:iam::*:role/pipeline",
 ]
-EXCLUDED = ["arn:aws:iam::123456789012:role/ci/pipeline"]
+EXCLUDED = [
+    "arn:aws:iam::123456789012:role/ci/pipeline",
+    "oidc:https://login.example.com#mallory",
+    "oidc-group:*#contractors",
+]
+
+# Whom the console says it writes for: groups, whether that counts, and whose voice it is.
+SIGNED_IN: dict[str, tuple[tuple[str, ...], bool, str]] = {
+    "carol": ((), True, "carol"),
+    "Alice": ((), True, "alice"),
+    "Eve": (("releases",), True, "eve"),
+    "mallory": (("releases",), False, "mallory"),
+    "bob": (("contractors",), False, "bob"),
+}
 
 # What is written, and what it means.
 TEXTS: dict[str, str] = {
@@ -64,6 +91,10 @@ TEXTS: dict[str, str] = {
     "": "",
     '{"state": "APPROVED", "decision": "REJECTED"}': "",
     '{"state": "closed", "outcome": "approved"}': "",
+    '{"state": "closed", "outcome": "expired"}': "",
+    '{"state": "APPROVED", "answers": 1, "by": {"identity": "oidc:https://x.example.com#carol"}}': "yes to 1",
+    '{"state": "REJECTED", "answers": 2}': "no to 2",
+    '{"state": "APPROVED", "answers": true}': "",
 }
 
 
@@ -93,11 +124,12 @@ class Proceeding(RuleBasedStateMachine):
         self.clock = self.stack.enter_context(time_machine.travel(START, tick=False))
         self.cloud.reset()
         deploy(self.cloud)
-        self.config = {
+        self.config: dict[str, Any] = {
             "requiredApprovals": required,
             "allowedApprovers": ALLOWED,
             "excludedApprovers": EXCLUDED,
             "expiresAfterMinutes": EXPIRES.total_seconds() / 60,
+            "extendableToMinutes": EXTENDABLE.total_seconds() / 60,
             "onExpiry": on_expiry,
         }
         self.merge = merge
@@ -184,6 +216,61 @@ class Proceeding(RuleBasedStateMachine):
         self.write(who, text)
         self.look(look)
 
+    @rule(
+        who=st.sampled_from(sorted(SIGNED_IN)),
+        state=st.sampled_from(["APPROVED", "APPROVED", "rejected"]),
+        by=st.sampled_from(["console", "console", "console", "alice", "stranger"]),
+        look=st.booleans(),
+    )
+    def the_console_or_somebody_like_it_answers_for(self, who: str, state: str, by: str, look: bool) -> None:
+        groups = [f"oidc-group:https://login.example.com#{group}" for group in SIGNED_IN[who][0]]
+        person = {"identity": f"oidc:https://login.example.com#{who}", "groups": groups}
+        self.write(by, json.dumps({"state": state, "by": person}))
+        self.look(look)
+
+    @rule(
+        who=st.sampled_from(sorted(SIGNED_IN)),
+        kind=st.sampled_from([Kind.APPROVED, Kind.APPROVED, Kind.REJECTED, Kind.EXTENDED]),
+        minutes=st.integers(50, 110),
+    )
+    def somebody_decides_on_the_page(self, who: str, kind: Kind, minutes: int) -> None:
+        stood = self.history()
+        groups = tuple(f"oidc-group:https://login.example.com#{group}" for group in SIGNED_IN[who][0])
+        person = Person(f"oidc:https://login.example.com#{who}", groups)
+        expires_at = (self.asked_at() or START) + timedelta(minutes=minutes)
+        with self.cloud.acting_as(CONSOLE, "function", [ALLOW_ALL]) as caller:
+            try:
+                found = read_proceeding("/ecs-approvals", DEPLOYMENT, "", ASKERS, self.now)
+                after = answer(
+                    found,
+                    kind,
+                    comment="",
+                    caller=caller,
+                    askers=ASKERS,
+                    prefix="/ecs-approvals",
+                    now=self.now,
+                    person=person,
+                    expires_at=expires_at,
+                )
+            except (NotAsked, NotPossible):
+                # Nobody is told that it came to nothing after it was written.
+                assert self.history() == stood
+                return
+        assert SIGNED_IN[who][1]
+        assert after.finding is not None
+        assert after.finding.heard[-1].objection == ""
+        assert {"approved": "SUCCEEDED", "rejected": "FAILED", "pending": "IN_PROGRESS"}[after.outcome] == (
+            self.due(self.history())
+        )
+
+    @rule(
+        who=st.sampled_from([*sorted(PEOPLE), "alice", "bob"]),
+        minutes=st.sampled_from([30, 61, 80, 100, 101, 10**9]),
+    )
+    def somebody_extends(self, who: str, minutes: int) -> None:
+        until = (self.asked_at() or START) + timedelta(minutes=min(minutes, 10**9 // 250))
+        self.write(who, json.dumps({"state": "extended", "expiresAt": timestamp(until)}))
+
     @precondition(lambda self: not self.history())
     @rule(who=st.sampled_from(["stranger", "alice"]))
     def somebody_plants_a_request_and_its_approvals(self, who: str) -> None:
@@ -191,13 +278,42 @@ class Proceeding(RuleBasedStateMachine):
         for voter in ("alice", "bob", "release/1"):
             self.write(voter, "APPROVED")
 
-    @rule(who=st.sampled_from(["alice", "bob"]), text=st.sampled_from(["APPROVED", "REJECTED"]))
-    def an_answer_comes_at_the_very_expiry(self, who: str, text: str) -> None:
-        asked = self.asked_at()
-        if asked and self.now <= asked + EXPIRES:
-            self.clock.move_to(asked + EXPIRES, tick=False)
+    @rule(
+        who=st.sampled_from(["alice", "bob"]),
+        text=st.sampled_from(["APPROVED", "REJECTED", "extended"]),
+        early=st.sampled_from([timedelta(0), timedelta(milliseconds=1)]),
+        meanwhile=st.booleans(),
+    )
+    def an_answer_comes_at_the_very_expiry(
+        self, who: str, text: str, early: timedelta, meanwhile: bool
+    ) -> None:
+        """Write just before the hook looks, or between its look and what it writes of the expiry."""
+        expiry = self.expiry(self.history())
+        if expiry is None or self.now > expiry - early:
+            return
+        if text == "extended":
+            text = json.dumps({"state": text, "expiresAt": timestamp(expiry + timedelta(minutes=9))})
+
+        def write() -> None:
+            self.clock.move_to(expiry - early, tick=False)
             self.write(who, text)
+            self.clock.move_to(expiry, tick=False)
+
+        if not meanwhile:
+            write()
             self.answer(self.config)
+            return
+        written: list[str] = []
+
+        def write_first(call: Any, _identity: str) -> None:
+            if not written and '"expired"' in call.parameters["Value"]:
+                written.append(text)
+                write()
+
+        self.clock.move_to(expiry, tick=False)
+        fault = self.cloud.faults.add(action="ssm:PutParameter", identity=f"*{ROLE}*", make=write_first)
+        self.answer(self.config)
+        self.cloud.faults.remove(fault)
 
     @rule(
         who=st.sampled_from(["alice", "stranger"]), state=st.sampled_from(["pending", "approved", "rejected"])
@@ -230,6 +346,23 @@ class Proceeding(RuleBasedStateMachine):
             until=self.now + timedelta(minutes=minutes),
         )
 
+    @rule(
+        after=st.booleans(),
+        error=st.sampled_from(["InternalServerError", "ThrottlingException", "TooManyUpdates"]),
+        expired=st.booleans(),
+    )
+    def we_end_before_or_after_what_we_write(self, after: bool, error: str, expired: bool) -> None:
+        expiry = self.expiry(self.history())
+        if expired and expiry and self.now < expiry:
+            self.clock.move_to(expiry, tick=False)
+        fault = self.cloud.faults.add(
+            action="ssm:PutParameter", error=error, identity=f"*{ROLE}*", times=1, after=after
+        )
+        until, self.throttled_until = self.throttled_until, self.now + timedelta(seconds=1)
+        self.answer(self.config)
+        self.throttled_until = until
+        self.cloud.faults.remove(fault)
+
     @rule(after=st.sampled_from([timedelta(seconds=5), timedelta(minutes=7), timedelta(minutes=35)]))
     def time_passes(self, after: timedelta) -> None:
         self.clock.shift(after)
@@ -237,17 +370,23 @@ class Proceeding(RuleBasedStateMachine):
     # ------------------------------------------------------------------ what must be true
 
     def answer(self, details: dict[str, Any], *, forged: bool = False) -> dict[str, Any]:
-        """Call the hook and hold its answer against the history it had before it."""
-        before = self.history()
+        """Call the hook and hold its answer against the history."""
+        variables = {
+            **environment(FUNCTION),
+            "AWS_MAX_ATTEMPTS": "1",
+            "APPROVAL_CONSOLE_ROLE": f"arn:aws:iam::{ACCOUNT}:role/apps/{CONSOLE}",
+        }
         with (
-            mock.patch.dict(os.environ, {**environment(FUNCTION), "AWS_MAX_ATTEMPTS": "1"}),
+            mock.patch.dict(os.environ, variables),
             self.cloud.acting_as(ROLE, FUNCTION.logical_id, [POLICY]),
         ):
             payload = json.loads(json.dumps(event(details=details)))
             reply: dict[str, Any] = json.loads(json.dumps(handler(payload, Context())))
         assert_valid(reply)
         status = reply["hookStatus"]
-        due = self.due(before)
+        # What the hook adds to it decides nothing but that it expired.
+        history = self.history()
+        due = self.due(history)
         troubled = self.now < self.throttled_until
         if status == "IN_PROGRESS":
             # Slower than it should be is all that trouble and forgery may make it.
@@ -257,7 +396,35 @@ class Proceeding(RuleBasedStateMachine):
             assert status == due
             assert self.settled in ("", status)
             self.settled = status
+        self.check_page(history, due)
         return reply
+
+    def check_page(self, history: list[dict[str, Any]], due: str) -> None:
+        """Hold what the console would show against what ECS is told."""
+        versions = [
+            Version(
+                found["Version"],
+                found["LastModifiedDate"].astimezone(UTC),
+                found["LastModifiedUser"],
+                found["Value"],
+            )
+            for found in history
+        ]
+        try:
+            page = proceeding_of(NAME, DEPLOYMENT, "", versions, ASKERS, self.now)
+        except NotAsked:
+            assert self.asked_at() is None
+            return
+        expired = "SUCCEEDED" if self.config["onExpiry"] == "proceed" else "FAILED"
+        assert (
+            due
+            == {
+                "pending": "IN_PROGRESS",
+                "approved": "SUCCEEDED",
+                "rejected": "FAILED",
+                "expired": expired,
+            }[page.outcome]
+        )
 
     def due(self, history: list[dict[str, Any]]) -> str:
         """Say what the history amounts to, by counting."""
@@ -265,21 +432,42 @@ class Proceeding(RuleBasedStateMachine):
         if asked is None:
             return "IN_PROGRESS"
         deadline = asked["LastModifiedDate"] + EXPIRES
+        expired = "SUCCEEDED" if self.config["onExpiry"] == "proceed" else "FAILED"
         voices: set[str] = set()
         for found in history[history.index(asked) + 1 :]:
-            who = self.writer(found)
-            if who is None or not PEOPLE[who][1] or found["LastModifiedDate"] >= deadline:
+            if self.is_expiry(found, deadline):
+                return expired
+            voice = self.voice(found)
+            if not voice or found["LastModifiedDate"] >= deadline:
                 continue
-            meaning = self.meaning(found["Value"])
+            meaning, _, number = self.meaning(found["Value"]).partition(" to ")
+            if number and int(number) != asked["Version"]:
+                continue
             if meaning == "no":
                 return "FAILED"
             if meaning == "yes":
-                voices.add(PEOPLE[who][2])
+                voices.add(voice)
+            if meaning.startswith("until "):
+                until = datetime.fromisoformat(meaning.removeprefix("until "))
+                deadline = max(deadline, min(until, asked["LastModifiedDate"] + EXTENDABLE))
             if len(voices) >= self.config["requiredApprovals"]:
                 return "SUCCEEDED"
-        if self.now < deadline:
-            return "IN_PROGRESS"
-        return "SUCCEEDED" if self.config["onExpiry"] == "proceed" else "FAILED"
+        return "IN_PROGRESS" if self.now < deadline else expired
+
+    def expiry(self, history: list[dict[str, Any]]) -> datetime | None:
+        """Return when the request expires, with all that was put off; ``None`` where none is pending."""
+        if self.due(history) != "IN_PROGRESS":
+            return None
+        asked = next((found for found in history if self.is_ours(found)), None)
+        if asked is None:
+            return None
+        deadline: datetime = asked["LastModifiedDate"] + EXPIRES
+        for found in history[history.index(asked) + 1 :]:
+            meaning = self.meaning(found["Value"])
+            if meaning.startswith("until ") and self.voice(found) and found["LastModifiedDate"] < deadline:
+                until = datetime.fromisoformat(meaning.removeprefix("until "))
+                deadline = max(deadline, min(until, asked["LastModifiedDate"] + EXTENDABLE))
+        return deadline
 
     # ------------------------------------------------------------------ looking and doing
 
@@ -288,7 +476,10 @@ class Proceeding(RuleBasedStateMachine):
         return datetime.now(START.tzinfo)
 
     def person(self, who: str) -> Any:
-        return self.cloud.client("ssm", policies=[ALLOW_ALL], **PEOPLE[who][0])
+        console = {"role": CONSOLE, "session": "function"}
+        return self.cloud.client(
+            "ssm", policies=[ALLOW_ALL], **(console if who == "console" else PEOPLE[who][0])
+        )
 
     def look(self, now: bool) -> None:
         if now:
@@ -313,6 +504,26 @@ class Proceeding(RuleBasedStateMachine):
         return f":assumed-role/{ROLE}/" in found["LastModifiedUser"] and '"pending"' in found["Value"]
 
     @staticmethod
+    def is_expiry(found: dict[str, Any], deadline: datetime) -> bool:
+        """Tell whether the hook has written that it expired then."""
+        if f":assumed-role/{ROLE}/" not in found["LastModifiedUser"] or '"closed"' not in found["Value"]:
+            return False
+        document = json.loads(found["Value"])
+        return document["outcome"] == "expired" and str(document["expiresAt"]) >= timestamp(deadline)
+
+    def voice(self, found: dict[str, Any]) -> str:
+        """Tell whose voice a version is; empty where it does not count."""
+        if f":assumed-role/{CONSOLE}/" in found["LastModifiedUser"]:
+            name = json.loads(found["Value"])["by"]["identity"].partition("#")[2]
+            _, counts, voice = SIGNED_IN[name]
+        else:
+            who = self.writer(found)
+            if who is None:
+                return ""
+            _, counts, voice = PEOPLE[who]
+        return voice if counts else ""
+
+    @staticmethod
     def writer(found: dict[str, Any]) -> str | None:
         """Tell which of the people wrote a version; ``None`` for the hook."""
         arn = found["LastModifiedUser"]
@@ -328,8 +539,12 @@ class Proceeding(RuleBasedStateMachine):
     def meaning(text: str) -> str:
         if text in TEXTS:
             return TEXTS[text]
-        state = json.loads(text)["state"] if text.startswith("{") else ""
-        return {"approved": "yes", "rejected": "no"}.get(state, "")
+        document = json.loads(text) if text.startswith("{") else {"state": ""}
+        state = document["state"].casefold()
+        if state == "extended":
+            return f"until {document['expiresAt']}"
+        number = f" to {document['answers']}" if "answers" in document else ""
+        return {"approved": f"yes{number}", "rejected": f"no{number}"}.get(state, "")
 
 
 Proceeding.TestCase.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)

@@ -1,22 +1,27 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hooks.manual_approval.approvers import Electorate
 from hooks.manual_approval.request import (
+    MARK_BYTES,
     MAX_VALUE_BYTES,
     Kind,
     Statement,
     Version,
     is_request_for,
     parameter_name,
+    part_of,
     read,
-    write_closing,
+    rules_in,
     write_request,
 )
+from hooks.manual_approval.rules import Rules, read_rules
 from shared.lifecycle import LifecycleEvent
 from shared.revision import Image, Revision
 from shared.revision import TestHeader as Header
@@ -34,7 +39,18 @@ from tests.shared.checkout import (
 )
 
 NAME = f"/ecs-approvals/shop/checkout/{DEPLOYMENT.id}"
-LATER = START + timedelta(hours=23)
+RULES = Rules(
+    required=2,
+    electorate=Electorate(
+        allowed=(("*",), ("arn:aws:iam::123456789012:role/release",)),
+        excluded=("arn:aws:iam::123456789012:role/deploy",),
+        personal_sessions=("arn:*:sts::*:assumed-role/AWSReservedSSO_*",),
+        console="arn:aws:iam::123456789012:role/console",
+    ),
+    expires_after=timedelta(hours=23),
+    extendable_to=timedelta(minutes=1439),
+    on_expiry="refuse",
+)
 
 
 def parsed(stage: str = POST_TEST, **weights: Any) -> LifecycleEvent:
@@ -46,9 +62,7 @@ def revision(arn: Any, *images: Image, header: Header | None = None) -> Revision
 
 
 def written(green: Revision, blue: Revision | None = None, of: LifecycleEvent | None = None) -> str:
-    return write_request(
-        NAME, of or parsed(), green=green, blue=blue, required=2, now=START, expires_at=LATER
-    )
+    return write_request(NAME, of or parsed(), green=green, blue=blue, rules=RULES, now=START)
 
 
 # ---------------------------------------------------------------------------------- where it stands
@@ -69,7 +83,7 @@ def written(green: Revision, blue: Revision | None = None, of: LifecycleEvent | 
 def test_each_deployment_and_each_step_has_a_parameter_of_its_own(
     prefix: str, payload: LifecycleEvent, name: str
 ) -> None:
-    assert parameter_name(prefix, payload) == name
+    assert parameter_name(prefix, payload.deployment, part_of(payload)) == name
 
 
 # ---------------------------------------------------------------------------------- what is asked
@@ -110,6 +124,7 @@ def test_a_request_says_what_is_asked_and_how_to_answer() -> None:
             {"container": "proxy", "green": "shop/proxy:2@sha256:0123456789ab", "blue": "the same"},
         ],
         "testRequests": "send the header x-try: 1.5 to reach green",
+        "rules": RULES.document(),
     }
 
 
@@ -121,7 +136,7 @@ def test_the_request_of_a_step_names_the_step() -> None:
     )
 
     assert text["ask"] == "May checkout in shop go on with this deployment, the step after 10 %?"
-    assert (text["greenPercent"], text["images"]) == ("10", [])
+    assert (text["greenPercent"], "images" in text, "moreImages" in text) == ("10", False, False)
     assert text["testRequests"] == "send the header x-try to reach green"
 
 
@@ -131,9 +146,31 @@ def test_the_images_that_stayed_the_same_are_the_first_to_be_left_out() -> None:
     text = written(green, revision(BLUE, *images, Image("changed", "shop/app:1", None)))
     document = json.loads(text)
 
-    assert len(text.encode()) <= MAX_VALUE_BYTES
+    assert len(text.encode()) <= MAX_VALUE_BYTES - MARK_BYTES
     assert document["images"][0] == {"container": "changed", "green": "shop/app:2", "blue": "shop/app:1"}
     assert document["moreImages"] == 41 - len(document["images"])
+    assert read_rules(rules_in(text)) == RULES
+
+
+def test_a_test_header_without_end_costs_neither_the_images_nor_who_may_decide() -> None:
+    images = (Image("app", "shop/app:1.5", None), Image("proxy", "shop/proxy:2", None))
+    document = json.loads(written(revision(GREEN, *images, header=Header("x-try", "h" * 4000))))
+
+    assert [image["green"] for image in document["images"]] == ["shop/app:1.5", "shop/proxy:2"]
+    assert read_rules(document["rules"]) == RULES
+    assert "testRequests" not in document
+
+
+def test_who_may_decide_is_left_out_before_what_is_asked() -> None:
+    many = tuple(f"arn:aws:iam::123456789012:user/{number:050}" for number in range(50))
+    rules = replace(RULES, electorate=replace(RULES.electorate, excluded=many))
+    green = revision(GREEN, Image("app", "shop/app:1.5", None), header=Header("x-try", "1.5"))
+    text = write_request(NAME, parsed(), green=green, blue=None, rules=rules, now=START)
+    document = json.loads(text)
+
+    assert rules_in(text) is None
+    assert document["images"] == [{"container": "app", "green": "shop/app:1.5"}]
+    assert document["testRequests"] == "send the header x-try: 1.5 to reach green"
 
 
 NAMES = st.text("abcXYZ019_-", min_size=1, max_size=255)
@@ -142,11 +179,16 @@ IMAGES = st.lists(st.builds(Image, TEXT, TEXT, st.none() | TEXT), max_size=25)
 HEADERS = st.none() | st.builds(
     Header, TEXT.map(lambda text: text * 20), st.none() | TEXT.map(lambda text: text * 20)
 )
+PATTERNS = st.lists(st.text(max_size=256), max_size=12).map(tuple)
+LONGEST = ("c" * 255, "s" * 255, "d" * 255)
+WIDE = Image("ü" * 300, "ü" * 300, "ü" * 300)
 
 
-@given(NAMES, NAMES, NAMES, IMAGES, IMAGES, HEADERS, st.sampled_from([POST_TEST, PRE_PRODUCTION]))
-@example("c" * 255, "s" * 255, "d" * 255, [], [], Header("h" * 5000, None), PRE_PRODUCTION)
-@example("c" * 255, "s" * 255, "d" * 255, [Image("ü" * 300, "ü" * 300, "ü" * 300)] * 50, [], None, POST_TEST)
+@given(NAMES, NAMES, NAMES, IMAGES, IMAGES, HEADERS, st.sampled_from([POST_TEST, PRE_PRODUCTION]), PATTERNS)
+@example(*LONGEST, [], [], Header("h" * 5000, None), PRE_PRODUCTION, ())
+@example(*LONGEST, [WIDE] * 50, [], Header("\0" * 900, "\0" * 900), PRE_PRODUCTION, ("ü" * 256,) * 100)
+@example(*LONGEST, [WIDE] * 50, [], None, POST_TEST, ("\0" * 256,) * 100)
+@settings(max_examples=60, deadline=None)
 def test_a_request_fits_parameter_store_whatever_the_service_looks_like(
     cluster: str,
     service: str,
@@ -155,6 +197,7 @@ def test_a_request_fits_parameter_store_whatever_the_service_looks_like(
     before: list[Image],
     header: Header | None,
     stage: str,
+    excluded: tuple[str, ...],
 ) -> None:
     payload = json.loads(
         json.dumps(event(stage, production=split(33.3, 66.7)))
@@ -162,24 +205,25 @@ def test_a_request_fits_parameter_store_whatever_the_service_looks_like(
         .replace(DEPLOYMENT.id, id_)
     )
     asked = LifecycleEvent.parse(payload)
-    name = parameter_name("/" + "p" * 60, asked)
+    name = parameter_name("/" + "p" * 60, asked.deployment, part_of(asked))
+    rules = replace(RULES, electorate=replace(RULES.electorate, excluded=excluded))
     text = write_request(
         name,
         asked,
         green=revision(GREEN, *images, header=header),
         blue=revision(BLUE, *before),
-        required=10,
+        rules=rules,
         now=START,
-        expires_at=LATER,
     )
 
-    assert len(text.encode()) <= MAX_VALUE_BYTES
+    assert len(text.encode()) <= MAX_VALUE_BYTES - MARK_BYTES
     document = json.loads(text)
     assert document["state"] == "pending"
     assert document["deployment"] == str(asked.deployment)
-    assert len(document["images"]) + document.get("moreImages", 0) == len(images)
+    assert len(document.get("images", [])) + document.get("moreImages", 0) == len(images)
+    assert "rules" not in document or read_rules(rules_in(text)) == rules
     assert name in document["howToAnswer"]
-    assert is_request_for(Version(1, START, "anyone", text), asked)
+    assert is_request_for(Version(1, START, "anyone", text), asked.deployment)
     assert len(name) <= 1011
 
 
@@ -191,41 +235,13 @@ def test_a_request_fits_parameter_store_whatever_the_service_looks_like(
         (json.dumps({"state": "pending", "deployment": str(DEPLOYMENT) + "x"}), False),
         (json.dumps({"state": "pending"}), False),
         (json.dumps({"state": "approved", "deployment": str(DEPLOYMENT)}), False),
+        (json.dumps({"state": "pending", "deployment": str(DEPLOYMENT), "pause": "ecs-pause-1"}), False),
+        (json.dumps({"state": "pending", "deployment": [str(DEPLOYMENT)]}), False),
         ("pending", False),
     ],
 )
 def test_a_request_is_told_by_its_deployment(text: str, is_one: bool) -> None:
-    assert is_request_for(Version(1, START, "anyone", text), parsed()) is is_one
-
-
-# ---------------------------------------------------------------------------------- what came of it
-
-
-def test_a_closing_says_what_came_of_the_request() -> None:
-    text = write_closing("rejected", by=["alice"], comment="broken\nagain", now=START)
-
-    assert json.loads(text) == {
-        "schema": 1,
-        "state": "closed",
-        "outcome": "rejected",
-        "closedAt": "2026-03-05T12:00:00Z",
-        "by": ["alice"],
-        "comment": "broken\nagain",
-    }
-    assert read(text).kind is Kind.CLOSED
-
-
-@given(
-    st.lists(st.text(st.characters(codec="utf-8"), max_size=2048), max_size=12),
-    st.text(st.characters(codec="utf-8")),
-)
-@example(["arn:" + "x" * 200] * 10, "\0" * 500)
-@example(["x" * 2048] * 10, "\U0001f600" * 500)
-def test_a_closing_fits_parameter_store_and_is_never_an_answer(by: list[str], comment: str) -> None:
-    text = write_closing("approved", by=by, comment=comment, now=datetime(2026, 3, 5, tzinfo=UTC))
-
-    assert len(text.encode()) <= MAX_VALUE_BYTES
-    assert read(text).kind is Kind.CLOSED
+    assert is_request_for(Version(1, START, "anyone", text), DEPLOYMENT) is is_one
 
 
 # ---------------------------------------------------------------------------------- what people type
@@ -252,6 +268,22 @@ def test_a_closing_fits_parameter_store_and_is_never_an_answer(by: list[str], co
             '{"state": "APPROVED", "deployment": "arn", "stage": "S", "more": 1}',
             Statement(Kind.APPROVED, "", "arn", "S"),
         ),
+        ('{"state": "APPROVED", "answers": 3}', Statement(Kind.APPROVED, answers=3)),
+        ('{"state": "APPROVED", "answers": -3}', Statement(Kind.APPROVED, answers=-3)),
+        (
+            '{"state": "Extended", "expiresAt": "2026-03-06T12:00:00+01:00", "comment": "ask bob"}',
+            Statement(Kind.EXTENDED, "ask bob", expires_at=START + timedelta(hours=23)),
+        ),
+        (
+            '{"state": "extended", "expiresAt": "9999-12-31T23:59:59Z"}',
+            Statement(Kind.EXTENDED, expires_at=datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)),
+        ),
+        # Nested as deeply as there is room for.
+        (
+            '{"state": "APPROVED", "more": ' + "[" * 4000 + "]" * 4000 + "}",
+            Statement(Kind.APPROVED),
+        ),
+        ('{"state": "APPROVED", "deployment": ["arn"], "stage": 1}', Statement(Kind.APPROVED)),
     ],
 )
 def test_what_people_type_is_understood(text: str, statement: Statement) -> None:
@@ -294,6 +326,30 @@ def test_what_people_type_is_understood(text: str, statement: Statement) -> None
         "ＡＰＰＲＯＶＥＤ",  # noqa: RUF001  # letters that only look it
         "АPPROVED",  # noqa: RUF001  # letters that only look it
         "APPROVED\0",
+        "APPROVED\nREJECTED",
+        "\ufeffAPPROVED",
+        "extended",
+        "EXTENDED",
+        "closed",
+        '{"state": "extended"}',
+        '{"state": "extended", "expiresAt": null}',
+        '{"state": "extended", "expiresAt": 1772798400}',
+        '{"state": "extended", "expiresAt": ""}',
+        '{"state": "extended", "expiresAt": "tomorrow"}',
+        '{"state": "extended", "expiresAt": "2026-03-06T12:00:00"}',
+        '{"state": "extended", "expiresAt": "99999-03-06T12:00:00Z"}',
+        '{"state": "extended", "expiresAt": "0001-01-01T00:00:00+23:59"}',
+        '{"state": "extended", "expiresAt": "2026-03-06T12:00:00Z", "expiresAt": "2026-03-07T12:00:00Z"}',
+        # Whatever says what it answers, and says it so that nobody can tell.
+        '{"state": "APPROVED", "answers": true}',
+        '{"state": "APPROVED", "answers": 1.0}',
+        '{"state": "APPROVED", "answers": "1"}',
+        '{"state": "APPROVED", "answers": null}',
+        '{"state": "APPROVED", "answers": [1]}',
+        '{"state": "APPROVED", "answers": NaN}',
+        '{"state": "APPROVED", "answers": 1' + "0" * 4400 + "}",
+        '{"state": "APPROVED", "answers": 1, "answers": 2}',
+        '{"state": "APPROVED", "by": {"identity": "a", "identity": "b"}}',
         "[" * 4096,
         '{"a":' * 700,
         '{"state": 1' + "0" * 4000 + "}",

@@ -15,6 +15,7 @@ DEFAULTS = {
     "allowedApprovers": ["*"],
     "excludedApprovers": [],
     "expiresAfterMinutes": 1380,
+    "extendableToMinutes": 1439,
     "onExpiry": "refuse",
     "onFirstDeployment": "ask",
     "pollFirstSeconds": 5,
@@ -25,6 +26,8 @@ DEFAULTS = {
 }
 DEPLOY = "arn:aws:iam::123456789012:role/deploy"
 ALICE = "arn:aws:iam::123456789012:user/alice"
+PERSON = "oidc:https://login.example.com#alice"
+GROUP = "oidc-group:https://login.example.com#releases"
 
 
 def resolved(details: dict[str, Any], policy: dict[str, Any]) -> Resolved[ApprovalSettings, ApprovalPolicy]:
@@ -50,6 +53,10 @@ def test_sessions_of_identity_center_are_personal_by_default() -> None:
         ("allowedApprovers", [ALICE], ["*"], ["*"]),
         ("expiresAfterMinutes", 60, 600, 60),
         ("expiresAfterMinutes", 60, 30, 30),
+        ("extendableToMinutes", 60, 600, 60),
+        ("extendableToMinutes", 60, 30, 30),
+        ("allowedApprovers", [GROUP], [PERSON], [PERSON]),
+        ("excludedApprovers", [GROUP], [PERSON], [GROUP, PERSON]),
         ("onExpiry", "refuse", "proceed", "refuse"),
         ("onExpiry", "proceed", "refuse", "refuse"),
         ("onFirstDeployment", "ask", "skip", "ask"),
@@ -88,6 +95,26 @@ def test_only_the_organisation_says_which_sessions_are_personal() -> None:
         ({"allowedApprovers": ["*"] * 51}, "allowedApprovers: "),
         ({"excludedApprovers": ["x" * 257]}, "excludedApprovers.0: "),
         ({"allowedApprovers": "*"}, "allowedApprovers: "),
+        # What could never match anybody, or has more in it than can be seen.
+        ({"allowedApprovers": ["alice"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": ["*alice"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": [f" {ALICE}"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": [f"{ALICE}\n"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": [f"{ALICE}\n*"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": ["oidc:https://login.example.com"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": ["oidc:#alice"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": ["oidc-group:https://login.example.com#"]}, "allowedApprovers.0: "),
+        ({"allowedApprovers": ["oidc-role:https://login.example.com#x"]}, "allowedApprovers.0: "),
+        ({"extendableToMinutes": 1440}, "extendableToMinutes: "),
+        ({"extendableToMinutes": 0}, "extendableToMinutes: "),
+        # Without its path, which sessions have lost, each of these would be more roles than it says.
+        (
+            {"allowedApprovers": [ALICE, "arn:aws:iam::123456789012:role/ops/*"]},
+            "allowedApprovers: value error, 'arn:aws:iam::123456789012:role/ops/*': the path of a role is "
+            "not known of its sessions; name the role, or leave the path out",
+        ),
+        ({"allowedApprovers": ["arn:aws:iam::*:role/ops/deploy-?"]}, "allowedApprovers: value error, "),
+        ({"allowedApprovers": ["arn:aws:iam::*:role/*/ops/*"]}, "allowedApprovers: value error, "),
         ({"expiresAfterMinutes": 1440}, "expiresAfterMinutes: "),
         ({"onExpiry": "approve"}, "onExpiry: input should be 'refuse' or 'proceed', got 'approve'"),
         ({"pollGrowth": 0.5}, "pollGrowth: "),
@@ -110,3 +137,38 @@ def test_delays_that_only_together_fall_are_refused_too() -> None:
     with pytest.raises(Misconfigured) as caught:
         resolved({"pollFirstSeconds": 25}, {"pollSeconds": 20})
     assert str(caught.value).startswith("settings: value error, pollFirstSeconds, pollSeconds")
+
+
+SSO_PATH = "arn:aws:iam::*:role/aws-reserved/sso.amazonaws.com/*"
+
+
+def test_a_path_never_makes_all_sessions_personal() -> None:
+    with pytest.raises(
+        Misconfigured, match=r"HOOK_POLICY: personalSessions: value error, .*leave the path out"
+    ):
+        resolved({}, {"personalSessions": [SSO_PATH]})
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "*",
+        "arn:aws:iam::*:role/*",
+        "arn:aws:iam::*:role/ops-*",
+        "arn:aws:iam::*:role/*/deploy",
+        "arn:aws:iam::*:role/*/deploy-*",
+        "arn:aws:iam::*:role/ops/more/deploy",
+        "arn:aws:iam::*:user/ops/*",
+        "arn:aws:sts::*:assumed-role/ops/*",
+        PERSON,
+        GROUP,
+        "oidc:*#*",
+    ],
+)
+def test_what_patterns_may_say(pattern: str) -> None:
+    assert ApprovalSettings(allowedApprovers=(pattern,)).allowed_approvers == (pattern,)
+    assert ApprovalPolicy(personalSessions=(pattern,)).personal_sessions == (pattern,)
+
+
+def test_an_exclusion_may_name_a_path_for_it_holds_whatever_the_path() -> None:
+    assert ApprovalSettings(excludedApprovers=(SSO_PATH,)).excluded_approvers == (SSO_PATH,)
