@@ -1,4 +1,5 @@
 # make rehearse    the tour: real deployments, approved, rejected and rolled back, on this machine
+# make console     the approver's console in a browser, with deployments of a rehearsal to decide on
 # make load-demo   the load test hook with a real Locust, and real servers on this machine
 # make test        everything that can be checked here; says by name what it skipped
 # make fuzz        ten minutes of broken input for each parser of what registries send
@@ -21,7 +22,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 include artifact/build.mk
 
-.PHONY: help rehearse load-demo test fuzz lint build benchmark coverage format setup
+.PHONY: help rehearse console load-demo test fuzz lint build benchmark coverage format setup
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -35,6 +36,9 @@ setup: .venv/.synced
 
 rehearse: setup
 	@$(RUN) rehearse $(ARGS)
+
+console: setup
+	@$(RUN) rehearse console $(ARGS)
 
 load-demo: setup
 	@$(RUN) rehearse --clock real examples/load_demo/pass.yaml examples/load_demo/refuse.yaml $(ARGS)

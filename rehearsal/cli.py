@@ -10,6 +10,7 @@
     rehearse backtest                what the canary hook would have said of days that are past
     rehearse replay RECORD...        compute a decision record's verdict again
     rehearse serve                   the rehearsal's AWS as an HTTP endpoint
+    rehearse console                 the approver's console in a browser, with deployments to decide on
     rehearse schema                  JSON Schemas of the hooks' settings
 """
 
@@ -48,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "backtest": _backtest,
         "replay": _replay,
         "serve": _serve,
+        "console": _console,
         "schema": _schema,
     }
     try:
@@ -71,7 +73,7 @@ def _rehearse(given: Sequence[str]) -> int:
         prog="rehearse",
         description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop, without AWS.",
         epilog="Other commands, each with --help: rehearse list | check | import | backtest | replay | "
-        "serve | schema. "
+        "serve | console | schema. "
         "Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read.",
     )
     parser.add_argument(
@@ -444,6 +446,60 @@ def _serve(given: Sequence[str]) -> int:
     from rehearsal.serving import serve
 
     return serve(options.scenario, options.event, options.host, options.port)
+
+
+CONSOLE_DESCRIPTION = """\
+Open the approver's console on this machine, with deployments under way that wait for a decision. What you
+decide in the browser moves them; after a while there are new ones. Ctrl-C ends it."""
+
+CONSOLE_EPILOG = """\
+The console signs people in at a provider that asks who you want to be. To try it with a provider of your own,
+register http://127.0.0.1:PORT/signed-in there as the redirect URI of a public client, and name it:
+
+  rehearse console --issuer https://login.example.com --client-id approvals --groups-claim roles
+
+Whoever is in the group release-managers may decide, and all others may look."""
+
+
+def _console(given: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="rehearse console",
+        description=CONSOLE_DESCRIPTION,
+        epilog=CONSOLE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--port", type=int, default=8765, help="of the console; 0: one that is free")
+    parser.add_argument("--provider-port", type=int, default=8766, metavar="PORT", help="of the provider")
+    parser.add_argument("--issuer", default="", metavar="URL", help="an OpenID provider of your own")
+    parser.add_argument("--client-id", default="approvals", metavar="ID", help="the console's there")
+    parser.add_argument("--groups-claim", default="groups", metavar="CLAIM", help="of its ID tokens")
+    parser.add_argument(
+        "--deployments", type=int, default=0, metavar="N", help="further ones, to see a long list"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="S", help="of everything random")
+    parser.add_argument(
+        "--lambda",
+        dest="runtime",
+        choices=["in-process", "rie"],
+        default="in-process",
+        help="where hooks and console run: here, or under Lambda's Runtime Interface Emulator",
+    )
+    options = parser.parse_args(given)
+    if not 0 <= options.deployments <= 1000:
+        parser.error("--deployments takes a number from 0 to 1000")
+
+    from rehearsal.console.demo import demonstrate
+
+    return demonstrate(
+        port=options.port,
+        provider_port=options.provider_port,
+        issuer=options.issuer,
+        client_id=options.client_id,
+        groups_claim=options.groups_claim,
+        further=options.deployments,
+        seed=options.seed,
+        runtime=options.runtime,
+    )
 
 
 def _schema(given: Sequence[str]) -> int:

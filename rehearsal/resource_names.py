@@ -47,6 +47,7 @@ NAME_PROPERTIES: Mapping[str, str] = {
     "AWS::SNS::Topic": "TopicName",
     "AWS::SQS::Queue": "QueueName",
     "AWS::SSM::Parameter": "Name",
+    "AWS::SecretsManager::Secret": "Name",
     "AWS::Serverless::Function": "FunctionName",
     "AWS::ServiceDiscovery::PrivateDnsNamespace": "Name",
     "AWS::ServiceDiscovery::HttpNamespace": "Name",
@@ -77,6 +78,8 @@ _ARNS: Mapping[str, str] = {
     "AWS::SNS::Topic": "arn:{partition}:sns:{region}:{account}:{name}",
     "AWS::SQS::Queue": "arn:{partition}:sqs:{region}:{account}:{name}",
     "AWS::SSM::Parameter": "arn:{partition}:ssm:{region}:{account}:parameter{slash}{name}",
+    # Six characters that AWS makes up end it.
+    "AWS::SecretsManager::Secret": "arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-{id:.6}",
     "AWS::Serverless::Function": "arn:{partition}:lambda:{region}:{account}:function:{name}",
 }
 
@@ -101,6 +104,7 @@ _REF_IS_ARN = frozenset(
         "AWS::Lambda::Alias",
         "AWS::Lambda::Version",
         "AWS::SNS::Topic",
+        "AWS::SecretsManager::Secret",
     }
 )
 _ARN_ATTRIBUTES = frozenset(

@@ -24,7 +24,10 @@ from rehearsal.document import Document, DocumentError
 from rehearsal.model import (
     ContainerImage,
     ControlPlane,
+    HookRun,
+    HookStatus,
     JsonObject,
+    LifecycleHook,
     RevisionSummary,
     ServiceDeployment,
     ServiceRevision,
@@ -35,7 +38,7 @@ from rehearsal.report.timeline import Timeline
 from rehearsal.scenario import Scenario, find
 from rehearsal.world import PERSON, Rehearsal
 from shared.errors import Misconfigured
-from shared.lifecycle import LifecycleEvent
+from shared.lifecycle import LifecycleEvent, Stage
 
 # An event does not say how long a canary's first step is to last: as long as where nothing is configured.
 CANARY_BAKE_MINUTES = 10
@@ -92,6 +95,7 @@ def know(plane: ControlPlane, event: object) -> None:
     try:
         call = LifecycleEvent.parse(event)
     except Misconfigured:
+        _know_pause(plane, event)
         return
     now = datetime.now(UTC)
     target = call.target
@@ -132,6 +136,35 @@ def know(plane: ControlPlane, event: object) -> None:
     known = plane.deployments.get(str(call.deployment))
     plane.deployments[str(call.deployment)] = deployment
     _split(plane, deployment, call, known.configuration if known else {})
+
+
+def _know_pause(plane: ControlPlane, event: object) -> None:
+    """Have ECS wait at the PAUSE hook that an event of EventBridge is about, for as long as it says."""
+    match event:
+        case {
+            "time": str(time),
+            "detail": {
+                "eventName": "HOOK_AWAITING_ACTION",
+                "hookId": str(hook_id),
+                "expiresAt": str(expires_at),
+                "lifecycleStage": str(stage),
+                "serviceArn": str(service),
+                "serviceDeploymentArn": str(deployment),
+            },
+        }:
+            green = f"{service.replace(':service/', ':service-revision/')}/2"
+            details = {"serviceArn": service, "targetServiceRevisionArn": green}
+            know(plane, {"lifecycleStage": stage, "resourceArn": deployment, "executionDetails": details})
+            lasts = datetime.fromisoformat(expires_at) - datetime.fromisoformat(time)
+            plane.deployments[deployment].hook_runs.append(
+                HookRun(
+                    hook_id=hook_id,
+                    hook=LifecycleHook(name="pause", stages=(Stage(stage),), target_type="PAUSE"),
+                    stage=Stage(stage),
+                    status=HookStatus.AWAITING_ACTION,
+                    expires_at=datetime.now(UTC) + lasts,
+                )
+            )
 
 
 def _split(

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 from moto.sns.models import sns_backends
 
-from rehearsal import functions, load_channel
+from rehearsal import ecs_events, functions, load_channel
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.aws.faults import Make
 from rehearsal.aws.identities import ALLOW_ALL
@@ -30,9 +30,10 @@ from rehearsal.expectations import check
 from rehearsal.images import Images
 from rehearsal.lambda_functions import Function
 from rehearsal.machine import Plan, StageMachine
-from rehearsal.model import HookRun, JsonObject, LifecycleHook, ServiceDeployment
-from rehearsal.outcome import ActorSpoke, Consumption, Happening, HookCalled, Outcome
+from rehearsal.model import HookRun, HookStatus, JsonObject, LifecycleHook, ServiceDeployment
+from rehearsal.outcome import ActorSpoke, Consumption, Happening, HookCalled, Outcome, PauseChanged
 from rehearsal.polling import Invocation, Target
+from rehearsal.runtime import Invocation as Answer
 from rehearsal.runtime import Runtime
 from rehearsal.runtime.in_process import InProcess, cool
 from rehearsal.scenario import HookEntry, Scenario
@@ -43,6 +44,7 @@ from shared.lifecycle import ServiceRevisionArn
 
 if TYPE_CHECKING:
     from rehearsal.actors import Actor
+    from rehearsal.console.site import ConsoleSite
 
 REGION = "us-east-1"
 TOPIC = "hook-notifications"
@@ -167,8 +169,11 @@ class World:
         switches: Switches,
         rng: random.Random,
         saw: Callable[[Happening], None],
+        console: "ConsoleSite | None" = None,
     ) -> None:
         self.env = env
+        self.console = console
+        """Where approvers decide; an actor that does makes one where there is none."""
         self.cloud = rehearsal.cloud
         self.scenario = scenario
         self.switches = switches
@@ -196,7 +201,11 @@ class World:
         self.actors = self._actors()
         for acting in self.actors:
             acting.prepare(self)
+        if self.console:
+            self.template_parameters |= self.console.template_parameters()
         self._functions = functions.deployed(tuple(self.template_parameters.items()))
+        if self.console:
+            self.console.make_resources(self.cloud, self._functions)
         if scenario.loads:
             load_channel.make(self.cloud)
         self._credentials: dict[str, dict[str, str]] = {}
@@ -211,8 +220,8 @@ class World:
             images=self.images,
         )
         self.deployed.settle(self.now())
-        self.cloud.control_plane.on_stop = self._stop
-        self.cloud.control_plane.on_continue = self._continue
+        self.cloud.control_plane.on_stop = self.stop
+        self.cloud.control_plane.on_continue = self.continue_pause
         self.hooks = tuple(
             self._attached(hook, entry)
             for hook, entry in zip(scenario.lifecycle_hooks(ACCOUNT, REGION), scenario.hooks, strict=True)
@@ -222,6 +231,10 @@ class World:
             for hook, entry in zip(self.hooks, scenario.hooks, strict=True)
             if entry.hook != "pause"
         }
+        self._policies = {
+            hook.name: _policy(entry) for hook, entry in zip(self.hooks, scenario.hooks, strict=True)
+        }
+        """By hook name: the organisation's policy, as an environment variable."""
         self.machines: list[StageMachine] = []
         self.lines: dict[str, Line] = {}
         """Queues by name."""
@@ -243,6 +256,11 @@ class World:
         from rehearsal.aws.server import Server  # noqa: PLC0415
 
         return self.closing.enter_context(Server(self.cloud)).url
+
+    @property
+    def is_in_process(self) -> bool:
+        """Whether functions run in this very process, and not where they reach AWS over HTTP."""
+        return not self._rehearsal.endpoint_url
 
     @property
     def machine(self) -> StageMachine:
@@ -311,12 +329,26 @@ class World:
         while self.machine.process.is_alive:
             # A hook that fails meanwhile ends it sooner than the stop takes effect.
             yield self.machine.supersede() | self.machine.ended
-        self._deploy()
+        self.deploy()
+
+    def stop(self, deployment: ServiceDeployment, stop_type: str) -> None:
+        """Do what StopServiceDeployment asks."""
+        self.env.post(lambda: self._machine_of(deployment).request_stop(stop_type))
+
+    def continue_pause(self, deployment: ServiceDeployment, run: HookRun, action: str) -> None:
+        """Do what ContinueServiceDeployment asks."""
+        self.env.post(lambda: self._machine_of(deployment).continue_hook(run, action))
+
+    def invoke_console(self, event: Mapping[str, Any]) -> Answer:
+        """Call the approvers' console as API Gateway does."""
+        return self._invoke(self._functions["ApprovalConsoleFunction"], event, {})
 
     def invoke_sweeper(self) -> Any:
         """Call the approval hook's sweeper as its schedule does."""
         function = self._functions["ManualApprovalSweepFunction"]
-        return self._invoke(function, {"source": "aws.scheduler"}, {}).reply
+        reply = self._invoke(function, {"source": "aws.scheduler"}, {}).reply
+        self._deliver_mail()
+        return reply
 
     def invoke_repair(self) -> Any:
         """Call the repair of consumer activation as its schedule does."""
@@ -324,7 +356,7 @@ class World:
         return self._invoke(function, {"source": "aws.scheduler"}, {}).reply
 
     def play(self, seed: int) -> Outcome:
-        self._deploy()
+        self.deploy()
         duration = 0.0
         actors = [self.env.process(acting.run(self)) for acting in self.actors]
         limit = self.env.timeout(LONGEST)
@@ -385,7 +417,8 @@ class World:
             consumption=consumption,
         )
 
-    def _deploy(self) -> None:
+    def deploy(self) -> None:
+        """Start a deployment of the service; no other may be under way."""
         plan = self.deployed.deploy(self.now(), self.hooks)
         machine = StageMachine(
             self.env, plan, targets=self._targets, switches=self.switches, rng=self.rng, saw=self._see
@@ -404,22 +437,41 @@ class World:
             listener(happening)
         if isinstance(happening, HookCalled):
             self._deliver_mail()
+        if isinstance(happening, PauseChanged) and happening.status == HookStatus.AWAITING_ACTION:
+            self.env.process(self._ask_for_pause(happening))
+
+    def _ask_for_pause(self, happening: PauseChanged) -> Process:
+        """Let EventBridge tell the function that asks for PAUSE hooks, which it does at least once."""
+        deployment = next(
+            machine.deployment
+            for machine in self.machines
+            if machine.deployment.arn.id == happening.deployment
+        )
+        run = next(run for run in deployment.hook_runs if run.hook_id == happening.hook_id)
+        event = ecs_events.hook_state_change(deployment, run, self.now())
+        function, policy = self._functions["ApprovalPauseFunction"], self._policies[run.hook.name]
+        yield self.env.timeout(ecs_events.DELIVERY_SECONDS)
+        for seconds in ecs_events.LAMBDA_ATTEMPTS_AFTER_SECONDS:
+            yield self.env.timeout(seconds)
+            answer = self._invoke(function, event, policy)
+            if self.switches.duplicate_delivery == "on":
+                self._invoke(function, event, policy)
+            self._deliver_mail()
+            if answer.error is None:
+                break
+            self.spoke("pause function", f"fails: {answer.error}")
 
     def _deliver_mail(self) -> None:
         sent = sns_backends[ACCOUNT][REGION].topics[self._topic].sent_notifications
-        for _, message, *_ in sent[self._mails_read :]:
+        # The topic is the account's, and tells of other worlds' services as well.
+        ours = f"{self.service.cluster}/{self.service.service}/"
+        for message in (message for _, message, *_ in sent[self._mails_read :] if ours in str(message)):
             for read in list(self.mail_readers):
                 read(str(message))
         self._mails_read = len(sent)
 
     def _machine_of(self, deployment: ServiceDeployment) -> StageMachine:
         return next(machine for machine in self.machines if machine.deployment is deployment)
-
-    def _stop(self, deployment: ServiceDeployment, stop_type: str) -> None:
-        self.env.post(lambda: self._machine_of(deployment).request_stop(stop_type))
-
-    def _continue(self, deployment: ServiceDeployment, run: HookRun, action: str) -> None:
-        self.env.post(lambda: self._machine_of(deployment).continue_hook(run, action))
 
     def _attached(self, hook: LifecycleHook, entry: HookEntry) -> LifecycleHook:
         """Return an entry of ``lifecycleHooks`` with the name that the function was deployed under."""
@@ -430,19 +482,20 @@ class World:
         if entry.hook == "scripted":
             return _Scripted(entry.replies)
         function = functions.hooks(self._functions)[entry.hook]
-        policy = {"HOOK_POLICY": json.dumps(entry.policy)} if entry.policy else {}
+        policy = _policy(entry)
         return lambda event: self._read(self._invoke(function, event, policy))
 
-    def _invoke(self, function: Function, event: Mapping[str, Any], extra: Mapping[str, str]) -> Any:
+    def _invoke(self, function: Function, event: Mapping[str, Any], extra: Mapping[str, str]) -> Answer:
         credentials = self._credentials.get(function.logical_id)
         if credentials is None:
             document = {"Version": "2012-10-17", "Statement": list(function.statements)}
-            credentials = self.cloud.credentials(
-                f"{function.logical_id}Role", function.logical_id, [document]
-            )
+            # By the role's own name: some functions believe what others wrote by their roles.
+            role = function.resource.properties.get("Role")
+            name = role.rpartition("/")[2] if isinstance(role, str) else f"{function.logical_id}Role"
+            credentials = self.cloud.credentials(name, function.logical_id, [document])
             self._credentials[function.logical_id] = credentials
-        name = {"AWS_LAMBDA_FUNCTION_NAME": function.name}
-        environment = {**functions.environment(function), **name, **credentials, **extra}
+        variables = {**functions.environment(function), "AWS_LAMBDA_FUNCTION_NAME": function.name}
+        environment = {**variables, **credentials, **extra}
         if self._rehearsal.endpoint_url:
             environment["AWS_ENDPOINT_URL"] = self._rehearsal.endpoint_url
             # Some operations have a host of their own, which is no name before an address: `data-127.0.0.1`.
@@ -450,13 +503,17 @@ class World:
         return self._rehearsal.runtime.invoke(function, event, environment)
 
     @staticmethod
-    def _read(invocation: Any) -> Invocation:
+    def _read(invocation: Answer) -> Invocation:
         record = None
         for line in invocation.log_lines:
             if '"decision_record"' in line:
                 with contextlib.suppress(ValueError):
                     record = json.loads(line).get("decision_record", record)
         return Invocation(reply=invocation.reply, error=invocation.error, record=record)
+
+
+def _policy(entry: HookEntry) -> dict[str, str]:
+    return {"HOOK_POLICY": json.dumps(entry.policy)} if entry.policy else {}
 
 
 @contextlib.contextmanager

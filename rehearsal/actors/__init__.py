@@ -72,6 +72,7 @@ def actor_of(entry: Mapping[str, Any]) -> Actor:
 from rehearsal.actors import (  # noqa: E402, F401
     alarm,
     approver,
+    console,
     edit,
     generator,
     operator,

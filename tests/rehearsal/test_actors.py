@@ -397,20 +397,20 @@ def test_a_function_that_dies_in_a_call_rolls_the_deployment_back(rehearsal: Reh
 def test_a_crash_can_let_calls_pass_first(rehearsal: Rehearsal) -> None:
     outcome = rehearse(
         rehearsal,
-        {"crash": {"call": "ssm:GetParameter*", "skip": 2, "moment": "before"}},
+        {"crash": {"call": "ssm:GetParameter*", "skip": 3, "moment": "before"}},
         hooks=[{**APPROVAL, "hookDetails": {"expiresAfterMinutes": 30}}],
     )
 
     assert [call.answer for call in outcome.calls] == ["IN_PROGRESS", "IN_PROGRESS", "INVALID"]
 
 
-def test_the_sweeper_closes_what_a_turned_back_deployment_left(rehearsal: Rehearsal) -> None:
+def test_the_sweeper_moves_what_a_turned_back_deployment_left_to_the_history(rehearsal: Rehearsal) -> None:
     outcome = rehearse(rehearsal, {"stop": {"after": "2m"}}, {"sweeper": {"after": "1h"}}, hooks=[APPROVAL])
 
     assert spoken(outcome)[-1] == (
         outcome.duration_seconds + 3600,
         "sweeper",
-        "closes 1 and removes 0 requests",
+        "moves 1 request to the history",
     )
 
 

@@ -16,6 +16,7 @@ EXPECT = "expect: {status: SUCCESSFUL}\n"
 ACTORS = [
     "alarm",
     "approver",
+    "console",
     "continue",
     "crash",
     "edit",

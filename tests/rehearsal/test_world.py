@@ -59,6 +59,7 @@ EVERY_PART = (
     "throttled",
     "stopped-by-hand",
     "pause-hook",
+    "deployer-excluded",
     "blue-suffers",
     "left-behind",
     "edited-by-hand",
