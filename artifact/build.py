@@ -66,12 +66,11 @@ UNUSED_SUFFIXES = frozenset({".pyi", ".pyc", ".typed", ".md", ".rst"})
 UNUSED_PACKAGE_PARTS = (
     # Only read where the system has no time zones; Amazon Linux has.
     "dateutil/zoneinfo/dateutil-zoneinfo.tar.gz",
-    # What no hook uses of Powertools: they would be a quarter of the artifact.
-    "aws_lambda_powertools/event_handler/",
+    # What nobody uses of Powertools: they would be a quarter of the artifact.
     *(
         f"aws_lambda_powertools/utilities/{part}/"
         for part in (
-            *("auth_alpha", "batch", "circuit_breaker", "data_classes", "data_masking", "feature_flags"),
+            *("auth_alpha", "batch", "circuit_breaker", "data_masking", "feature_flags"),
             *("idempotency", "kafka", "parameters", "parser", "streaming", "validation"),
         )
     ),
@@ -87,6 +86,13 @@ UNUSED_PACKAGE_PARTS = (
     # Sigstore's command line, and what reads addresses of whoever signs; verifying imports neither.
     *("sigstore/_cli.py", "rich/", "pygments/", "markdown_it/", "mdurl/", "dns/", "email_validator/"),
 )
+
+# Used by whoever answers HTTP, and by no hook.
+HTTP_PACKAGE_PARTS = (
+    "aws_lambda_powertools/event_handler/",
+    "aws_lambda_powertools/utilities/data_classes/",
+)
+ANSWERS_HTTP = frozenset({"console"})
 
 
 class BuildError(Exception):
@@ -115,7 +121,7 @@ def build(function: Function, target: Path, *, uv: str = "uv", root: Path = ROOT
             packages = Path(work, machine)
             for distribution in _installed(packages, machine, function.extra, uv, root):
                 if not (function.layers and distribution.is_compiled):
-                    _copy(distribution.files, packages, target, machine)
+                    _copy(_used_by(function, distribution, packages), packages, target, machine)
     aws_data.trim(target / "botocore" / "data", function.operations)
     if (target / "certifi").exists():
         # botocore then takes its authorities, and leaves its own aside.
@@ -213,6 +219,16 @@ def _distribution(packages: Path, record: Path) -> Distribution:
         listed = [row[0] for row in csv.reader(rows) if row]
     used = (name for name in listed if not name.startswith((record.parent.name, "..", *UNUSED_PACKAGE_PARTS)))
     return Distribution(record.parent.name.partition("-")[0], tuple(packages / name for name in sorted(used)))
+
+
+def _used_by(function: Function, distribution: Distribution, packages: Path) -> Iterable[Path]:
+    if ANSWERS_HTTP.intersection(function.module):
+        return distribution.files
+    return [
+        path
+        for path in distribution.files
+        if not path.relative_to(packages).as_posix().startswith(HTTP_PACKAGE_PARTS)
+    ]
 
 
 def _copy(paths: Iterable[Path], base: Path, target: Path, machine: str = "") -> None:

@@ -63,8 +63,11 @@ class Function:
 
     @property
     def extra(self) -> str:
-        """The name of what its hook needs beyond all hooks, in pyproject.toml: ``image-trust``."""
-        return self.module[1].replace("_", "-")
+        """The name of what its package needs beyond all hooks, in pyproject.toml.
+
+        ``image-trust``, and of a counterpart ``manual-approval-console``.
+        """
+        return "-".join(self.module[1:-1]).replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)

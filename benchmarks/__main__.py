@@ -6,6 +6,7 @@ import sys
 MODULES = (
     "benchmarks.rehearsal",
     "benchmarks.cold_start",
+    "benchmarks.console",
     "benchmarks.image_trust",
     "benchmarks.hand_over",
     "benchmarks.consumer_throughput",

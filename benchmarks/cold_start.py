@@ -244,7 +244,7 @@ def measure(build: Path, work: Path, rounds: int) -> dict[str, list[Response]]:
             "version": 1,
             "askedAt": f"{now - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}",
             "expiresAt": f"{now + timedelta(hours=20):%Y-%m-%dT%H:%M:%SZ}",
-            "announced": True,
+            "quietUntil": f"{now + timedelta(hours=9):%Y-%m-%dT%H:%M:%SZ}",
         },
     }
     poll, first = event({"_lifecycleHookState": state}), event({})

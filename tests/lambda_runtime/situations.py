@@ -44,6 +44,10 @@ def manual_approval(name: str, event: object, aws: Aws, send: Send) -> None:
         ssm.put_parameter(Name=request["Name"], Value=ANSWERS[name], Overwrite=True)
 
 
+def approval_pause(_name: str, _event: object, _aws: Aws, _send: Send) -> None:
+    """Leave it at ECS waiting: that the event says."""
+
+
 # Who is active, and how long the parameter has said so. "blue" and "green" stand for the revisions' ids.
 _LONG = timedelta(days=2)
 _NOW = timedelta()
@@ -207,6 +211,7 @@ def image_trust(name: str, event: object, aws: Aws, send: Send) -> None:
 
 
 SITUATIONS: Mapping[str, Callable[[str, object, Aws, Send], None]] = {
+    "approval_pause": approval_pause,
     "manual_approval": manual_approval,
     "consumer_activation": consumer_activation,
     "canary_comparison": canary_comparison,

@@ -35,6 +35,7 @@ from .conftest import FUNCTION
 MAX_ZIPPED_BYTES = 8_000_000
 # With the layers of one processor; sam deploy sends each on its own.
 MAX_ZIPPED_BYTES_OF_IMAGE_TRUST = 10_000_000
+MAX_ZIPPED_BYTES_OF_CONSOLE = 12_000_000
 MAX_ZIPPED_BYTES_WITH_KEYLESS = 17_000_000
 BOTOCORE_DATA = Path(botocore.__file__).parent / "data"
 
@@ -44,7 +45,10 @@ ELF_MACHINES = {"x86_64": 62, "aarch64": 183}
 DECLARED = functions(ROOT / "template.yaml")
 ALL = pytest.mark.parametrize("declared", DECLARED.values(), ids=list(DECLARED))
 IMAGE_TRUST = "ImageTrustFunction"
-WITHOUT_LAYERS = pytest.mark.parametrize("name", sorted(DECLARED.keys() - {IMAGE_TRUST}))
+CONSOLE = "ApprovalConsoleFunction"
+LIBRARIES = {IMAGE_TRUST: "ImageTrustLibraries{}Layer", CONSOLE: "ApprovalConsoleLibraries{}Layer"}
+WITHOUT_LAYERS = pytest.mark.parametrize("name", sorted(DECLARED.keys() - LIBRARIES.keys()))
+WITH_LAYERS = pytest.mark.parametrize("name", sorted(LIBRARIES))
 LAYERS = layers(ROOT / "template.yaml")
 EVERY_LAYER = pytest.mark.parametrize("layer", LAYERS.values(), ids=list(LAYERS))
 PROCESSORS = {"Arm64": "aarch64", "X8664": "x86_64"}
@@ -62,7 +66,7 @@ MODULES = {
 NEVER_IMPORTED = {
     *("dnspython", "email-validator", "markdown-it-py", "mdurl", "pycparser", "pygments", "rich"),
 }
-COMPILED = {"_cffi_backend", "cbor2", "cryptography", "pydantic_core", "rfc3161_client"}
+COMPILED = {"_cffi_backend", "cbor2", "cryptography", "markupsafe", "pydantic_core", "rfc3161_client"}
 
 # Permissions that no operation is called like.
 NAMED_OTHERWISE = {
@@ -94,16 +98,17 @@ def test_an_artifact_holds_its_own_hook_and_no_counterpart(build: Path, declared
 def test_an_artifact_holds_the_locked_runtime_dependencies_and_nothing_else(
     build: Path, declared: Function
 ) -> None:
-    in_layers = COMPILED if declared.name == IMAGE_TRUST else set()
-    expected = locked(declared.module[1].replace("_", "-")) - in_layers
+    in_layers = COMPILED if declared.layers else set()
+    expected = locked(declared.extra) - in_layers
     assert modules_in(build / declared.name) == expected | {"hooks", "shared"}
 
 
 @EVERY_PROCESSOR
 def test_the_layers_hold_what_their_function_does_not(build: Path, processor: str) -> None:
+    for name, layer in LIBRARIES.items():
+        libraries = build / layer.format(processor) / "python"
+        assert modules_in(libraries) == locked(DECLARED[name].extra) & COMPILED
     own, with_keyless = locked("image-trust"), locked("image-trust-keyless")
-    libraries = build / f"ImageTrustLibraries{processor}Layer" / "python"
-    assert modules_in(libraries) == own & COMPILED
     assert modules_in(build / f"ImageTrustKeyless{processor}Layer" / "python") == with_keyless - own
 
 
@@ -130,7 +135,8 @@ def test_an_artifact_holds_nothing_that_is_never_imported(build: Path, declared:
         folder = build / name
         assert not (folder / "pydantic" / "v1").exists()
         parts = {part for path in folder.rglob("*") for part in path.relative_to(folder).parts}
-        assert parts.isdisjoint({"tests", "test_data", "bin", "event_handler", "_yaml"}), name
+        unused = {"tests", "test_data", "bin", "_yaml"} | ({"event_handler"} if name != CONSOLE else set())
+        assert parts.isdisjoint(unused), name
         assert not [part for part in parts if part.endswith((".dist-info", ".py.typed", ".pyi"))], name
 
 
@@ -174,8 +180,9 @@ def test_an_artifact_runs_on_either_processor(build: Path, name: str) -> None:
     assert all(machines == set(ELF_MACHINES) for machines in modules.values()), modules
 
 
-def test_a_function_with_layers_has_nothing_that_depends_on_the_processor(build: Path) -> None:
-    assert compiled_modules(build / IMAGE_TRUST) == {}
+@WITH_LAYERS
+def test_a_function_with_layers_has_nothing_that_depends_on_the_processor(build: Path, name: str) -> None:
+    assert compiled_modules(build / name) == {}
 
 
 @ALL
@@ -209,6 +216,12 @@ def compiled_modules(folder: Path) -> dict[str, set[str]]:
 @WITHOUT_LAYERS
 def test_an_artifact_is_at_most_8_mb_zipped(build: Path, name: str) -> None:
     assert zipped_bytes(build / name) <= MAX_ZIPPED_BYTES
+
+
+@EVERY_PROCESSOR
+def test_the_console_is_at_most_12_mb_zipped(build: Path, processor: str) -> None:
+    layer = build / LIBRARIES[CONSOLE].format(processor)
+    assert zipped_bytes(build / CONSOLE) + zipped_bytes(layer) <= MAX_ZIPPED_BYTES_OF_CONSOLE
 
 
 @EVERY_PROCESSOR
@@ -283,15 +296,19 @@ def test_what_the_loader_reads_of_a_module_is_as_in_its_wheel() -> None:
 
 @pytest.mark.parametrize(
     ("name", "attached"),
-    [(FUNCTION, []), (IMAGE_TRUST, ["Libraries", "Keyless"])],
-    ids=["alone", "with its layers"],
+    [
+        (FUNCTION, []),
+        (IMAGE_TRUST, ["ImageTrustLibraries", "ImageTrustKeyless"]),
+        (CONSOLE, ["ApprovalConsoleLibraries"]),
+    ],
+    ids=["alone", "with its layers", "console"],
 )
 def test_an_artifact_imports_nothing_that_is_not_in_it(
     build: Path, name: str, attached: list[str], python: Path
 ) -> None:
     """What our own code imports is in the artifact, its layers or Python; Lambda's boto3 fills no gap."""
     artifact = build / name
-    path = [artifact, *(build / f"ImageTrust{kind}{HERE}Layer" / "python" for kind in attached)]
+    path = [artifact, *(build / f"{kind}{HERE}Layer" / "python" for kind in attached)]
     own = [path for folder in ("hooks", "shared") for path in (artifact / folder).rglob("*.py")]
     imported = {
         name.split(".")[0]
@@ -489,6 +506,7 @@ def test_an_empty_endpoint_variable_is_unset_to_boto3(
     assert urls == {
         "ecs": "https://ecs.eu-west-1.amazonaws.com",
         "s3": "https://s3.eu-west-1.amazonaws.com",
+        "secretsmanager": "https://secretsmanager.eu-west-1.amazonaws.com",
         "sns": "https://sns.eu-west-1.amazonaws.com",
         "ssm": "https://ssm.eu-west-1.amazonaws.com",
         "sts": "https://sts.eu-west-1.amazonaws.com",
