@@ -1,0 +1,5 @@
+"""``python -m hooks.manual_approval.cli``."""
+
+from hooks.manual_approval.cli import main
+
+raise SystemExit(main())
