@@ -217,7 +217,7 @@ def _answered(
 
 
 def _is_mine(version: Version, account: Account, kind: Kind) -> bool:
-    return True and read(version.text).kind is kind
+    return version.by == account.identity and read(version.text).kind is kind
 
 
 # --- after ------------------------------------------------------------------------------------------

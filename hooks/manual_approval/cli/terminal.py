@@ -53,9 +53,7 @@ def complained(text: str) -> None:
 
 def write_json(document: object, *, on_one_line: bool = False) -> None:
     """Print a document; in ASCII, so that no terminal obeys what stands in it."""
-    text = json.dumps(document, indent=None if on_one_line else 2)
-    # The one control character that JSON leaves as it is.
-    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
+    sys.stdout.write(json.dumps(document, indent=None if on_one_line else 2) + "\n")
     sys.stdout.flush()
 
 

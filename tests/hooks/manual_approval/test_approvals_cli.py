@@ -29,7 +29,7 @@ from tests.hooks.manual_approval.approvals_desk import (
 from tests.hooks.manual_approval.console.under_way import PREFIX, active, rules
 from tests.shared.checkout import DEPLOYMENT, GREEN, HEX, POST_TEST, REGION, START, deploy
 
-HOSTILE = "fine\x1b[2J\x1b]0;owned\x07 [bold red]x[/] \u202edevorppa\x9b31m\n✔ Approved  bob"
+HOSTILE = "fine\x7f\x1b[2J\x1b]0;owned\x07 [bold red]x[/] \u202edevorppa\x9b31m\n✔ Approved  bob"
 
 
 @pytest.fixture
@@ -467,7 +467,7 @@ def test_a_comment_writes_nothing_but_itself(desk: Desk, options: tuple[str, ...
         if options:
             assert text.isascii()
     shown = desk.run("show", "checkout", columns=120)
-    assert "\n    fine·[2J·]0;owned· [bold red]x[/] ·devorppa·31m ✔ Approved bob\n" in shown.out
+    assert "\n    fine··[2J·]0;owned· [bold red]x[/] ·devorppa·31m ✔ Approved bob\n" in shown.out
     assert "shop/app:·[2J[blink]1·" in shown.out
 
 

@@ -355,6 +355,21 @@ def test_an_answer_that_was_not_written_is_no_answer(desk: Desk) -> None:
     assert answered(desk) == []
 
 
+@pytest.mark.parametrize("who", ["alice", "bob"])
+def test_another_answer_is_not_taken_for_one_that_was_not_written(desk: Desk, who: str) -> None:
+    desk.account.ask()
+    extension = json.dumps({"state": "extended", "expiresAt": "2026-03-05T16:30:00Z"})
+    earlier, meanwhile = (extension, "x") if who == "alice" else ("x", extension)
+    desk.account.write(NAME, earlier, role="approval-hook")
+    desk.run("extend", "checkout", "--until", "2026-03-05T16:10Z")
+    desk.meanwhile = [lambda: desk.writes(NAME, meanwhile, who="bob"), *[lambda: None] * 4]
+    desk.cloud.faults.add(action="ssm:PutParameter", error="ThrottlingException", identity=ALICE)
+
+    ran = desk.run("extend", "checkout", "--until", "2026-03-05T17:00Z")
+
+    assert (ran.code, ran.err) == (2, f"approvals: ssm:PutParameter on {NAME}: ThrottlingException\n")
+
+
 def test_whoever_may_look_and_not_write_is_told_which_action_is_missing(desk: Desk) -> None:
     desk.account.ask()
     desk.may("alice", policies()["To look"])
