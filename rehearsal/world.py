@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
+from unittest.mock import patch
 
 from moto.sns.models import sns_backends
 
@@ -40,6 +41,7 @@ from rehearsal.scenario import HookEntry, Scenario
 from rehearsal.service import DeployedService
 from rehearsal.switches import Switches
 from rehearsal.timing import ClockFile, Environment, Process, RealEnvironment, VirtualEnvironment
+from shared import clock
 from shared.lifecycle import ServiceRevisionArn
 
 if TYPE_CHECKING:
@@ -148,7 +150,7 @@ class Rehearsal:
             {**scenario.switches.model_dump(exclude_defaults=True), **(switches or {})}
         )
         env: Environment = VirtualEnvironment() if self.clock == "virtual" else RealEnvironment()
-        with env.travelling(self.clock_file), quiet_library():
+        with env.travelling(self.clock_file), quiet_library(), _seeded_nonces(seed):
             self.cloud.reset(seed=seed, switches=chosen)
             cool()
             rng = random.Random(seed)  # noqa: S311  # not for secrets
@@ -514,6 +516,14 @@ class World:
 
 def _policy(entry: HookEntry) -> dict[str, str]:
     return {"HOOK_POLICY": json.dumps(entry.policy)} if entry.policy else {}
+
+
+@contextlib.contextmanager
+def _seeded_nonces(seed: int) -> Iterator[None]:
+    """Let what hooks in this process draw at random be the same in each run, as all else is."""
+    rng = random.Random(seed)  # noqa: S311  # not for secrets
+    with patch.object(clock, "nonce", lambda: f"{rng.getrandbits(64):016x}"):
+        yield
 
 
 @contextlib.contextmanager

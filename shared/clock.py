@@ -1,9 +1,10 @@
-"""The time, as hooks see it.
+"""The time, and what is random, as hooks see them.
 
 Modules that decide never call this: they are handed ``now``. Handlers call it once per invocation,
 so that one decision has one time. The rehearsal moves this clock through a whole day in seconds.
 """
 
+import secrets
 import time
 from datetime import UTC, datetime
 from time import sleep as _sleep  # by itself: the rehearsal replaces the module, and its time can't wait
@@ -18,6 +19,11 @@ def now() -> datetime:
 def sleep(seconds: float) -> None:
     """Wait for what AWS does meanwhile: for seconds, not more. For minutes a hook says IN_PROGRESS."""
     _sleep(seconds)
+
+
+def nonce() -> str:
+    """Return a text that nobody else has: 64 random bits. The rehearsal's are its seed's."""
+    return secrets.token_hex(8)
 
 
 def timestamp(moment: datetime) -> str:

@@ -163,8 +163,8 @@ class _Count:
     def _hear(self, version: Version, statement: Statement) -> Outcome | None:
         """Count an answer."""
         voice = self.rules.electorate.voice(version.by, statement.person)
-        person = statement.person
-        name = person.name if person is not None and person.identity == voice.identity else ""
+        person = statement.person if self.rules.electorate.is_console(version.by) else None
+        name = person.name if person else ""
         vote = Vote(voice.identity, version.at, statement.comment, name, voice.one)
         if statement.kind is Kind.REJECTED:
             self.rejection = vote

@@ -95,7 +95,13 @@ class Proceeding:
             return "who may decide is too long a list to be in the request; answer with the AWS CLI"
         if self.finding.outcome != "pending":
             return f"it is {self.finding.outcome}"
-        return self.rules.electorate.objection(caller, person)
+        electorate = self.rules.electorate
+        if objection := electorate.objection(caller, person):
+            return objection
+        # The hook would take it for an answer of the console's role, whoever it names.
+        if person is not None and not electorate.is_console(caller):
+            return "the hook was deployed without this console, and would not believe whom it names"
+        return None
 
     def has_approved(self, caller: str, person: Person | None = None) -> bool:
         """Tell whether this person's approval is among those that count so far."""
@@ -224,7 +230,9 @@ def answer(
             deployment=proceeding.deployment,
             answers=proceeding.asked.number,
             person=told,
-            expires_at=expires_at,
+            stage=proceeding.statement.stage,
+            # Of other answers for the lists, which see the latest version alone.
+            expires_at=expires_at or (proceeding.finding.expires_at if proceeding.finding else None),
         )
     except ValueError as error:
         raise NotPossible(str(error)) from error

@@ -319,17 +319,20 @@ def _fitting(document: dict[str, Any], rules: Rules, images: list[dict[str, str]
     return text
 
 
-def write_mark(request: str, telling: Telling) -> str:
+def write_mark(request: str, telling: Telling, expires_at: datetime | None = None) -> str:
     """Write the request again, with a mark in it that people are told something, or were.
 
-    Whoever reads the parameter's present value still sees what is asked.
+    Whoever reads the parameter's present value still sees what is asked, and until when by now.
     """
     mark: dict[str, Any] = {"what": telling.what}
     if telling.done:
         mark["on"] = list(telling.channels)
     else:
         mark["nonce"] = telling.nonce
-    return _readable({**json.loads(request), "announced" if telling.done else "announcing": mark})
+    document = {**json.loads(request), "announced" if telling.done else "announcing": mark}
+    if expires_at is not None and "expiresAt" in document:
+        document["expiresAt"] = timestamp(expires_at)
+    return _readable(document)
 
 
 def write_answer(
@@ -340,10 +343,14 @@ def write_answer(
     answers: int,
     person: Person | None = None,
     expires_at: datetime | None = None,
+    stage: str = "",
 ) -> str:
     """Write an answer to one very request, for a person whom the console has signed in, or for the caller.
 
-    Comments are cut where names leave no room for them; raises ``ValueError`` where names have none themselves.
+    Of an extension *expires_at* is what it asks for; in other answers it, and *stage*, are what the request
+    says, for whoever sees only the latest version.
+
+    The comment is cut where names leave it no room; raises ``ValueError`` where there is none for them.
     """
     document: dict[str, Any] = {
         "schema": SCHEMA_VERSION,
@@ -352,6 +359,8 @@ def write_answer(
         "deployment": str(deployment),
         "answers": answers,
     }
+    if stage:
+        document["stage"] = stage
     if expires_at is not None:
         document["expiresAt"] = timestamp(expires_at)
     if person is not None:

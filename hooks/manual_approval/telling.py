@@ -9,7 +9,6 @@ Each channel is told once. Where a call ends between sending and marking, anothe
 hears of a request twice is better than one who never does. ``reminders`` has the rules.
 """
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,6 +17,7 @@ from hooks.manual_approval.announcement import Message, Subject, compose
 from hooks.manual_approval.parameter_store import ParameterStore
 from hooks.manual_approval.reminders import FAILED, MAX_CLAIMS, MAX_VERSIONS_BEFORE_A_CLAIM, Due, Reminders
 from hooks.manual_approval.request import Occasion, Telling, Version, write_mark
+from shared import clock
 from shared.errors import HookError, Misconfigured, Transient
 from shared.hook import logger
 from shared.notification import TOPIC_VARIABLE, notify
@@ -86,7 +86,7 @@ def tell_what_is_due(
     look = reminders.look(history, now)
     mine = reminders.of_the_writer(history) if wrote_it else None
     due = mine or look.due
-    log = _Log(store, asked, list(history), max(version.number for version in history))
+    log = _Log(store, asked, expires_at, list(history), max(version.number for version in history))
     if due is None:
         return Told(look.quiet_until, log.read_to)
     if due.exhausted:
@@ -129,6 +129,7 @@ class _Log:
 
     store: ParameterStore
     asked: Version
+    expires_at: datetime
     history: list[Version]
     read_to: int | None
     """Up to where the caller's history and what was written since hold every version."""
@@ -138,19 +139,19 @@ class _Log:
         return max(version.number for version in self.history)
 
     def append(self, telling: Telling) -> int:
-        number = self.store.append(write_mark(self.asked.text, telling))
+        number = self.store.append(write_mark(self.asked.text, telling, self.expires_at))
         self.read_to = number if self.read_to is not None and number == self.read_to + 1 else None
         return number
 
     def add(self, telling: Telling) -> None:
         """Write a mark, and know of it without reading again."""
-        text = write_mark(self.asked.text, telling)
+        text = write_mark(self.asked.text, telling, self.expires_at)
         self.history.append(Version(self.append(telling), self.asked.at, self.asked.by, text))
 
 
 def _claimed(log: _Log, reminders: Reminders, due: Due) -> Due | None:
     """Claim an occasion; return what is left of it for this call, ``None`` where that can't be known yet."""
-    nonce = secrets.token_hex(8)
+    nonce = clock.nonce()
     number = log.append(Telling(due.what, done=False, nonce=nonce))
     again = log.store.history()
     numbers = [version.number for version in again]

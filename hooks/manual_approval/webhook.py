@@ -84,6 +84,11 @@ class _Kept:
 _kept: dict[tuple[str, str], _Kept] = {}
 
 
+def forget() -> None:
+    """Forget where messages go, as a new execution environment has."""
+    _kept.clear()
+
+
 def send(message: Message, announcement: str, secret: str, now: datetime) -> None:
     """Post a message.
 

@@ -206,11 +206,12 @@ class RunningConsole:
             for scene in shown:
                 env.process(self._play(env, scene, seed, closing))
             env.process(self._sweeps(env))
-            env.run(until=env.timeout(env.past))
-            if runtime == "rie":
+            env.run(until=env.timeout(env.past) | over)
+            if runtime == "rie" and not over.triggered:
                 self._move_to_artifacts(closing)
             self._landed.set()
-            env.run(until=over)
+            if not over.triggered:
+                env.run(until=over)
         if self.rehearsal.cloud.defects:
             raise self.rehearsal.cloud.defects[0]
 
@@ -371,12 +372,11 @@ def open_console(
             assert running is not None
             return running.invoke(event)
 
-        try:
+        with _naming("port", port):
             gateway = Gateway(invoke, port=port)
-            opened.callback(gateway.close)
+        opened.callback(gateway.close)
+        with _naming("provider-port", provider_port):
             provider = None if issuer else opened.enter_context(DevelopmentProvider(port=provider_port))
-        except (OSError, OverflowError) as error:
-            raise DocumentError(f"the port can't be had: {getattr(error, 'strerror', error)}") from error
         site = ConsoleSite(
             url=gateway.url, provider=provider, issuer=issuer, client_id=client_id, parameters=parameters
         )
@@ -387,6 +387,15 @@ def open_console(
             yield running
         running.stop()
         running.check()
+
+
+@contextlib.contextmanager
+def _naming(option: str, port: int) -> Iterator[None]:
+    """Say which port can't be had."""
+    try:
+        yield
+    except (OSError, OverflowError) as error:
+        raise DocumentError(f"--{option} {port}: {getattr(error, 'strerror', None) or error}") from error
 
 
 def demonstrate(

@@ -9,6 +9,7 @@ hour, and every time in it is true.
 """
 
 import contextlib
+import queue
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -48,5 +49,8 @@ class LandingEnvironment(RealEnvironment):
             self._flight.close()
             super().step()
             return
+        # Whoever does not want to wait for the present can say so.
+        with contextlib.suppress(queue.Empty):
+            self._posted.get_nowait()()
         self._traveller.move_to(self.epoch + timedelta(seconds=upcoming), tick=False)
         super(RealEnvironment, self).step()

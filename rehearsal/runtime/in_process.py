@@ -30,10 +30,13 @@ def cool() -> None:
     """Have hooks start cold, as in a new execution environment, so that a run does not depend on another.
 
     What a hook keeps between invocations is an object of a class of its own, in one of its modules, that can
-    be cleared. What only remembers the results of pure functions may stay.
+    be cleared, or what its module's ``forget`` forgets. What only remembers the results of pure functions may
+    stay.
     """
     for name, module in list(sys.modules.items()):
         if name.startswith("hooks."):
+            if forget := vars(module).get("forget"):
+                forget()
             for value in list(vars(module).values()):
                 if type(value).__module__.startswith("hooks.") and hasattr(value, "clear"):
                     value.clear()

@@ -1,7 +1,7 @@
 """The approval hook's proceedings in full: what it writes, says, records and looks behind."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
@@ -262,6 +262,17 @@ def test_steps_that_can_t_be_told_apart_are_not_approved_together(
     deploy(proceeding.account.cloud, configuration={"strategy": strategy})
 
     assert proceeding.call(event(PRE_PRODUCTION))["hookStatus"] == status
+
+
+def test_people_are_reminded_although_nothing_is_new(proceeding: Proceeding) -> None:
+    waiting = proceeding.call(proceeding.ask(expiresAfterMinutes=60))
+    proceeding.account.pass_time(minutes=29)
+    quiet = proceeding.call(polled(waiting))
+    heard = len(proceeding.mails)
+    proceeding.account.pass_time(minutes=1)
+    proceeding.call(polled(quiet))
+
+    assert (heard, len(proceeding.mails)) == (1, 2)
 
 
 # ---------------------------------------------------------------------------------- deciding
@@ -599,6 +610,14 @@ def test_the_rules_in_the_request_are_for_readers_and_the_hook_never_takes_them(
 # ---------------------------------------------------------------------------------- expiry
 
 
+@pytest.mark.parametrize("forged", ["quietUntil", "expiresAt"])
+def test_no_forged_time_hides_the_expiry(proceeding: Proceeding, forged: str) -> None:
+    proceeding.ask()
+    proceeding.account.pass_time(hours=24)
+
+    assert proceeding.call(event(details=state(**{**SEEN, forged: "9999-12-31T23:59:59Z"}))) == FAILED
+
+
 def extension(until: str) -> str:
     return json.dumps({"state": "extended", "expiresAt": until})
 
@@ -772,32 +791,48 @@ def test_a_history_with_a_gap_decides_nothing(
     assert proceeding.call(polled(gap)) == FAILED
 
 
-def test_two_calls_that_ask_at_once_over_what_stood_there_ask_once(
-    proceeding: Proceeding, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def asked_twice(proceeding: Proceeding, monkeypatch: pytest.MonkeyPatch) -> Callable[[], list[str]]:
+    """Let two calls ask at once over what somebody has planted; return what both answer."""
     proceeding.account.write("APPROVED")
     store = parameter_store.ParameterStore
-    planted = store(REQUEST)
     with proceeding.account.cloud.acting_as("approver", "alice"):
-        before = planted.history()
-    whole, looks = store.history, []
+        before = store(REQUEST).history()
+    whole = store.history
+    looks: list[str] = []
 
     def as_if_first(self: parameter_store.ParameterStore) -> Any:
         looks.append(self.name)
         # Both looks before anything is asked see what was planted, and nothing else.
         return before if len(looks) in {1, 3} else whole(self)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(store, "history", as_if_first)
-        replies = [proceeding.call(event()), proceeding.call(event())]
+    def ask_twice() -> list[str]:
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "history", as_if_first)
+            return [proceeding.call(event())["hookStatus"] for _ in range(2)]
 
-    assert [reply["hookStatus"] for reply in replies] == ["IN_PROGRESS", "IN_PROGRESS"]
+    return ask_twice
+
+
+def test_of_two_requests_that_are_written_at_once_the_first_counts(
+    proceeding: Proceeding, asked_twice: Callable[[], list[str]]
+) -> None:
+    assert asked_twice() == ["IN_PROGRESS", "IN_PROGRESS"]
     assert [said for _, said in proceeding.versions[1:]] == [ASKED, ANNOUNCED, ASKED]
-    assert len(proceeding.mails) == 1
     proceeding.account.write(json.dumps({"state": "approved", "answers": 4}))
     assert proceeding.call(event())["hookStatus"] == "IN_PROGRESS"
     proceeding.account.write(json.dumps({"state": "approved", "answers": 2}))
     assert proceeding.call(event()) == SUCCEEDED
+
+
+def test_a_request_is_announced_by_the_call_whose_request_counts_and_by_no_other(
+    proceeding: Proceeding, asked_twice: Callable[[], list[str]]
+) -> None:
+    # The first is about to try again, so the second has nothing to say.
+    proceeding.account.cloud.faults.add(action="sns:Publish", error="Throttling", times=1)
+
+    assert asked_twice() == ["IN_PROGRESS", "IN_PROGRESS"]
+    assert proceeding.mails == []
 
 
 def test_a_history_without_end_is_not_read_for_ever(

@@ -77,6 +77,14 @@ def reason(outcome: Outcome) -> str:
 ALICE = {"approver": {"name": "alice", "after": "1m"}}
 ALICE_EACH = {"approver": {"name": "alice", "after": "1m", "each": True}}
 BOB_REJECTS = {"approver": {"name": "bob", "answer": "REJECTED", "comment": "too slow", "after": "1m"}}
+ALICE_EXTENDS = {
+    "approver": {
+        "name": "alice",
+        "text": '{"state": "extended", "expiresAt": "9999-12-31T23:59:59Z"}',
+        "after": "1m",
+    }
+}
+BOB_LATE = {"approver": {"name": "bob", "after": "8m"}}
 ALARM = {"alarm": {"since": "hook", "after": "90s"}}
 
 CANARY = {"type": "CANARY", "canaryPercent": 0.1, "canaryBakeTimeInMinutes": 1}
@@ -304,3 +312,28 @@ def test_no_combination_of_switches_passes_a_stage_unapproved(rehearsal: Rehears
     )
     assert {answer for *_, answer in verdicts(unanswered)} == {"FAILED"}
     assert {answer for *_, answer in verdicts(rejected)} == {"FAILED"}
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(
+    ("answer", "ends"), [(BOB_LATE, "SUCCESSFUL"), ({}, "ROLLBACK_SUCCESSFUL")], ids=["approved", "expired"]
+)
+def test_an_extended_request_waits_for_longer_and_not_for_ever(
+    rehearsal: Rehearsal, answer: dict[str, Any], ends: str, seed: int
+) -> None:
+    rng = random.Random(seed)
+    switches = {name: rng.choice(values(name)) for name in Switches.model_fields}
+    details = {"expiresAfterMinutes": 2, "extendableToMinutes": 10}
+    actors = [actor for actor in (ALICE_EXTENDS, answer) if actor]
+    outcome = rehearse(
+        rehearsal, switches, [Stage.POST_TEST_TRAFFIC_SHIFT], *actors, details=details, seed=seed
+    )
+
+    assert outcome.status == ends
+    asked, decided = calls(outcome)[0].at, calls(outcome)[-1].at
+    if answer:
+        assert reason(outcome).endswith("assumed-role/approver/bob")
+        assert decided >= asked + 8 * 60
+    else:
+        assert reason(outcome).startswith("nobody decided by ")
+        assert asked + 10 * 60 <= decided <= asked + 11 * 60

@@ -90,8 +90,9 @@ def test_a_port_that_is_taken_is_said_and_nothing_is_left_open() -> None:
     threads = threading.active_count()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        for ports in ({"port": port}, {"provider_port": port}):
-            with pytest.raises(DocumentError, match="in use"), open_console(**ports):
+        for option in ("port", "provider_port"):
+            said = f"--{option.replace('_', '-')} {port}: Address already in use"
+            with pytest.raises(DocumentError, match=said), open_console(**{option: port}):
                 raise AssertionError("opened")
 
     assert threading.active_count() == threads

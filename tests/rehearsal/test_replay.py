@@ -84,7 +84,7 @@ TAMPERINGS: Mapping[str, Callable[[Record], object]] = {
     "another voter": lambda record: record["inputs"]["history"][-1].update(
         by="arn:aws:sts::1:assumed-role/x/y"
     ),
-    "more required": lambda record: record["inputs"]["rules"].update(required=9),
+    "more required": lambda record: record["inputs"]["rules"].update(requiredApprovals=9),
 }
 
 

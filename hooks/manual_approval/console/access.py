@@ -35,14 +35,10 @@ from pydantic import (
 )
 
 from hooks.manual_approval.approvers import GROUP_SCHEME, PERSON_SCHEME, Person
-from hooks.manual_approval.request import MAX_GROUPS
 
 EVERYBODY = "*"
 
 MAX_NAME_CHARACTERS = 256
-
-# A parameter's 4096 bytes hold a comment as well, and names of cluster, service, person and issuer.
-MAX_GROUPS_BYTES = 1500
 
 # Names in ECS have no other characters (CreateCluster, CreateService).
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9_-]{1,255}")
@@ -140,19 +136,17 @@ class Access:
         return any(rule.may == "decide" for rule in self._rules(cluster, service))
 
     def person(self, cluster: str, service: str, name: str) -> Person:
-        """Return them as the console writes them down in an answer about a service.
+        """Return them as a request's rules may name them.
 
-        Of their groups, those that the policy names: what lets them decide here comes first, for the hook's
-        rules may name any of these, and there is not room for all.
+        With all of their groups that the policy names, for an exclusion must not miss one. What lets them
+        decide here comes first: an answer has not room for all.
         """
         deciding = {
             group for rule in self._rules(cluster, service) if rule.may == "decide" for group in rule.groups
         }
         named = self.policy.groups_named(self.groups)
         ordered = sorted(named, key=lambda group: group not in deciding)
-        return Person(
-            self.identity, tuple(_fitting(f"{GROUP_SCHEME}{self.issuer}#{g}" for g in ordered)), name
-        )
+        return Person(self.identity, tuple(f"{GROUP_SCHEME}{self.issuer}#{g}" for g in ordered), name)
 
     @property
     def identity(self) -> str:
@@ -165,12 +159,3 @@ class Access:
             for rule in self.policy.rules
             if rule.is_for(self.subject, self.groups) and rule.covers(cluster, service)
         )
-
-
-def _fitting(groups: Iterable[str]) -> Iterator[str]:
-    room = MAX_GROUPS_BYTES
-    for group in list(groups)[:MAX_GROUPS]:
-        room -= len(group.encode())
-        if room < 0:
-            return
-        yield group

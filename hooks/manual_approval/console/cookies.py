@@ -18,7 +18,6 @@ Source: https://datatracker.ietf.org/doc/html/draft-ietf-httpbis-rfc6265bis#sect
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -181,25 +180,12 @@ class _Signer(TimestampSigner):
         return int(self._moment.timestamp())
 
 
-class _Json:
-    """Writes names as they are: escaped, they would be six times as long."""
-
-    @staticmethod
-    def dumps(value: Any) -> str:
-        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-    @staticmethod
-    def loads(text: str | bytes) -> Any:
-        return json.loads(text)
-
-
 def _serializer(
     settings: ConsoleSettings, salt: str, now: datetime, keep: timedelta
 ) -> URLSafeTimedSerializer:
     return URLSafeTimedSerializer(
         _keys(settings, now, keep),
         salt=salt,
-        serializer=_Json,
         signer=_Signer,
         signer_kwargs={"digest_method": hashlib.sha256, "key_derivation": "hmac", "moment": now},
     )

@@ -264,7 +264,7 @@ def _state(waiting: Waiting) -> tuple[str, str]:
         case "pending":
             return "Waiting", ""
         case "decided":
-            return "Decided", "ECS has yet to take it in"
+            return "Decided", "its deployment goes on"
         case "ended":
             return "Deployment ended", wording.status(waiting.deployment_status)
         case other:

@@ -42,7 +42,7 @@ class Waiting:
     asked_at: datetime | None
     expires_at: datetime | None
     state: str
-    """``pending``, ``decided`` (ECS has yet to take it in), or ``ended`` with the deployment."""
+    """``pending``, ``decided`` (its deployment goes on), or ``ended`` with the deployment."""
     deployment_status: str
     """As ECS says: ``IN_PROGRESS``; empty where it knows no such deployment."""
 

@@ -249,7 +249,8 @@ def answered(desk: Desk, name: str = NAME) -> list[dict[str, Any]]:
 def written(state: str, **more: Any) -> dict[str, Any]:
     comment = more.pop("comment", "")
     return {
-        "schema": 1, "state": state, "comment": comment, "deployment": str(DEPLOYMENT), "answers": 1, **more,
+        "schema": 1, "state": state, "comment": comment, "deployment": str(DEPLOYMENT), "answers": 1,
+        "stage": POST_TEST, "expiresAt": "2026-03-05T16:00:00Z", **more,
     }  # fmt: skip
 
 

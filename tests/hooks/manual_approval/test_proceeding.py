@@ -242,6 +242,13 @@ def test_without_rules_that_can_be_read_nothing_is_decided_here(odd: Any) -> Non
         (history(), HOUR / 2, PIPELINE, PERSON, "excluded by excludedApprovers"),
         (history(), HOUR / 2, CONSOLE, None, "the console names no person"),
         (history(), HOUR / 2, CONSOLE, PERSON, None),
+        (
+            history(),
+            HOUR / 2,
+            ALICE,
+            PERSON,
+            "the hook was deployed without this console, and would not believe whom it names",
+        ),
         (history(), HOUR / 2, CONSOLE, Person(ALICE), "the console names no person"),
     ],
 )
@@ -559,6 +566,8 @@ def test_an_answer_of_the_command_line_is_the_caller_s(desk: Desk) -> None:
             "comment": "tried it",
             "deployment": str(DEPLOYMENT),
             "answers": 1,
+            "stage": "POST_TEST_TRAFFIC_SHIFT",
+            "expiresAt": "2026-03-05T13:00:00Z",
         },
     )
 

@@ -173,6 +173,22 @@ def test_who_may_decide_is_left_out_before_what_is_asked() -> None:
     assert document["testRequests"] == "send the header x-try: 1.5 to reach green"
 
 
+def test_however_many_may_decide_the_first_image_is_shown() -> None:
+    told = set()
+    for length in range(0, 3000, 50):
+        rules = replace(RULES, electorate=replace(RULES.electorate, excluded=("x" * length,)))
+        green = revision(
+            GREEN, Image("app", "shop/" + "a" * 110, f"sha256:{HEX}"), Image("proxy", "shop/proxy", None)
+        )
+        text = write_request(NAME, parsed(), green=green, blue=None, rules=rules, now=START)
+        document = json.loads(text)
+        assert document["images"][0]["container"] == "app"
+        told.add((len(document["images"]), "rules" in document))
+
+    # First the second image has to go, then the rules, and then there is room again.
+    assert told == {(2, True), (1, True), (2, False)}
+
+
 NAMES = st.text("abcXYZ019_-", min_size=1, max_size=255)
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 IMAGES = st.lists(st.builds(Image, TEXT, TEXT, st.none() | TEXT), max_size=25)
@@ -354,6 +370,8 @@ def test_what_people_type_is_understood(text: str, statement: Statement) -> None
         '{"a":' * 700,
         '{"state": 1' + "0" * 4000 + "}",
         "-" + "9" * 4095,
+        "[" * 200_000,
+        '{"state": "APPROVED", "comment": ' + "[" * 100_000 + "]" * 100_000 + "}",
     ],
     ids=lambda text: repr(text)[:40],
 )

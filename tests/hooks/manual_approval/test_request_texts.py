@@ -171,6 +171,12 @@ def test_a_mark_stands_in_the_request_and_says_what_was_told(mark: Telling) -> N
     assert {name: value for name, value in json.loads(marked).items() if name != key} == json.loads(text)
 
 
+def test_a_mark_says_until_when_by_now() -> None:
+    later = START + timedelta(hours=9)
+    marked = write_mark(pause_request(), MARKS[0], later)
+    assert read(marked) == replace(read(pause_request()), telling=MARKS[0], expires_at=later)
+
+
 @pytest.mark.parametrize("mark", MARKS, ids=str)
 def test_a_mark_fits_into_the_longest_request(mark: Telling, longest: str) -> None:
     marked = write_mark(longest, mark)

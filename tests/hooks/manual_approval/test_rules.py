@@ -113,6 +113,7 @@ def test_what_is_no_object_is_not_read(document: Any) -> None:
     [
         ("requiredApprovals", 1, 1),
         ("requiredApprovals", 10, 10),
+        ("excludedApprovers", ["*"] * MAX_PATTERNS, ("*",) * MAX_PATTERNS),
         ("expiresAfterSeconds", 0, timedelta(0)),
         ("expiresAfterSeconds", MAX_SECONDS, timedelta(days=14)),
         ("extendableToSeconds", 0.5, timedelta(seconds=0.5)),
@@ -121,7 +122,7 @@ def test_what_is_no_object_is_not_read(document: Any) -> None:
 def test_the_bounds_themselves_are_within(key: str, value: Any, read: object) -> None:
     rules = read_rules({**DOCUMENT, key: value})
 
-    assert read in (rules.required, rules.expires_after, rules.extendable_to)
+    assert read in (rules.required, rules.expires_after, rules.extendable_to, rules.electorate.excluded)
     assert rules.document()[key] == value
 
 

@@ -313,13 +313,6 @@ def test_whoever_it_is_comes_back_as_they_were(secrets_kept: Secrets, subject: s
     assert session_of(SETTINGS, [sent(line)], NOW) == session
 
 
-def test_a_name_takes_no_more_room_for_being_in_another_script(secrets_kept: Secrets) -> None:
-    name = "".join(chr(0x4E00 + 197 * number % 0x5000) for number in range(100))
-    there = len(session_cookie(SETTINGS, dataclasses.replace(ALICE, name=name), NOW))
-    # Three bytes a character, four thirds of which is base64.
-    assert there - len(session_cookie(SETTINGS, ALICE, NOW)) < 420
-
-
 def test_a_cookie_is_at_most_4096_bytes(secrets_kept: Secrets) -> None:
     many = tuple(hashlib.sha256(str(number).encode()).hexdigest() for number in range(200))
     sizes = []

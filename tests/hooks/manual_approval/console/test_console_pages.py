@@ -263,7 +263,7 @@ def test_a_hundred_requests_fit_into_a_hundred_kilobytes() -> None:
         ("pending-100", "There are more requests than this page shows."),
         ("pending-others", "Not everything could be read."),
         ("pending-others", "ssm:GetParametersByPath on /ecs-approvals: ThrottlingException"),
-        ("pending-others", "Decided ECS has yet to take it in"),
+        ("pending-others", "Decided its deployment goes on"),
         ("pending-others", "Deployment ended rolled back"),
         ("pending-others", "Deployment ended not known to ECS any more"),
     ],
@@ -326,8 +326,7 @@ def test_the_history_leads_on_where_there_is_more() -> None:
         ("soon", "Waiting for a decision It takes one approval. 22 min left until 14:32 UTC"),
         (
             "approved",
-            "Approved By Alice, bob. "
-            "The deployment goes on when ECS next asks, in a few minutes at most.",
+            "Approved By Alice, bob. The deployment goes on when ECS next asks, in a few minutes at most.",
         ),
         ("approved-closed", "Approved By Alice, bob. The deployment is in progress."),
         (
