@@ -32,6 +32,12 @@ def make_once(tmp_path_factory: pytest.TempPathFactory) -> MakeOnce:
     return made
 
 
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave to CI what takes long and seldom finds what quicker tests beside it do not."""
+    if "CI" not in os.environ and item.get_closest_marker("thorough"):
+        pytest.skip("takes long, and runs in CI alone (CI=1 make test)")
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail in CI when a test skipped itself: every part is there, so the set-up is at fault."""

@@ -260,6 +260,7 @@ def test_a_traceback_names_files_as_they_are_called_in_lambda(build: Path) -> No
         assert marshal.loads(pyc.read_bytes()[16:]).co_filename == source
 
 
+@pytest.mark.thorough
 def test_two_builds_hold_the_same_bytes(artifact: Path, tmp_path: Path) -> None:
     again = tmp_path / "somewhere" / "else"
     build_artifact(DECLARED[FUNCTION], again, uv=find_uv())
@@ -268,6 +269,7 @@ def test_two_builds_hold_the_same_bytes(artifact: Path, tmp_path: Path) -> None:
     assert filecmp.cmpfiles(artifact, again, names, shallow=False) == (names, [], [])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["Libraries", "Keyless"])
 def test_two_builds_of_a_layer_hold_the_same_bytes(build: Path, kind: str, tmp_path: Path) -> None:
     name = f"ImageTrust{kind}{HERE}Layer"

@@ -39,19 +39,9 @@ every_event = pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.pa
 # A container takes seconds to start, and the emulator beside it has had each event. Elsewhere than in CI
 # one event of each hook goes through SAM.
 FIRST = {path.parent: path for path in reversed(PATHS)}.values()
-every_event_in_ci = pytest.mark.parametrize(
+every_event_if_thorough = pytest.mark.parametrize(
     "path",
-    [
-        path
-        if path in FIRST
-        else pytest.param(
-            path,
-            marks=pytest.mark.skipif(
-                "CI" not in os.environ, reason="each of the other events goes through SAM in CI alone"
-            ),
-        )
-        for path in PATHS
-    ],
+    [path if path in FIRST else pytest.param(path, marks=pytest.mark.thorough) for path in PATHS],
     ids=lambda path: f"{path.parent.name}-{path.stem}",
 )
 
@@ -95,7 +85,7 @@ def test_the_emulator_gets_the_expected_reply(
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("_containers")
-@every_event_in_ci
+@every_event_if_thorough
 def test_sam_local_invoke_gets_the_expected_reply(
     path: Path, build: Path, aws: Aws, functions: Mapping[str, Function], tmp_path: Path
 ) -> None:

@@ -154,5 +154,7 @@ def test_the_stack_has_what_its_functions_look_for(
         "pauseRole": f"{role}ApprovalPauseRole",
         "consoleRole": f"{role}ApprovalConsoleRole",
         "consoleUrl": "https://approvals.example.com",
+        "hookFunction": "arn:aws:lambda:us-east-1:123456789012:function:rehearsal-ManualApprovalFunction",
+        "recordBucket": "decision-records",
         "buckets": ["decision-records"],
     }

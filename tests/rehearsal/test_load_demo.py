@@ -59,6 +59,7 @@ def lines(printed: str, who: str) -> list[str]:
     return [line.split(f" {who}: ", 1)[1] for line in printed.splitlines() if f" {who}: " in line]
 
 
+@pytest.mark.thorough
 def test_a_real_locust_lets_one_green_pass_and_turns_another_back(rehearse: Rehearse, tmp_path: Path) -> None:
     processes = [rehearse("pass.yaml"), rehearse("refuse.yaml")]
     passed, refused = (process.communicate(timeout=LONGEST_SECONDS)[0] for process in processes)
@@ -74,6 +75,7 @@ def test_a_real_locust_lets_one_green_pass_and_turns_another_back(rehearse: Rehe
     assert left(tmp_path) == []
 
 
+@pytest.mark.thorough
 def test_ctrl_c_in_the_middle_of_a_run_leaves_nothing_behind(rehearse: Rehearse, tmp_path: Path) -> None:
     process = rehearse("pass.yaml")
     assert process.stdout is not None

@@ -132,6 +132,7 @@ def test_happenings_are_in_order_of_time(tour: Tour) -> None:
         assert times == sorted(times)
 
 
+@pytest.mark.thorough
 def test_memory_stays_flat_over_many_runs(rehearsal: Rehearsal, monkeypatch: pytest.MonkeyPatch) -> None:
     # pytest keeps every line that reaches the root logger.
     monkeypatch.setattr(logging.getLogger("ecs-lifecycle-hooks"), "propagate", False)

@@ -483,6 +483,7 @@ def what_counts(content: bytes, media_type: str) -> object:
     return signed, protected, signature, list(header[33])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("media_type", "accepted"), [(JWS, 246), (COSE, 253)], ids=["jws", "cose"])
 def test_no_bit_of_what_counts_can_be_changed(media_type: str, accepted: int) -> None:
     content = Envelope().jws() if media_type == JWS else Envelope().cose()

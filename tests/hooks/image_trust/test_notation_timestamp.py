@@ -176,6 +176,7 @@ def test_a_time_stamp_in_pieces_is_refused(place: int, inserted: bytes, cut: int
         assert stamp == timestamp.verify(TOKEN, MESSAGE, ANCHORS)
 
 
+@pytest.mark.thorough
 def test_no_bit_of_a_time_stamp_can_be_changed() -> None:
     # Each third, and so every place within an octet; all of them take ten seconds, with the same outcome.
     for bit in range(0, 8 * len(TOKEN), 3):

@@ -166,6 +166,7 @@ def test_a_good_green_passes_and_a_failing_one_does_not(account: Callable[..., A
         assert "green fails the load test: errors < 1%" in log
 
 
+@pytest.mark.thorough
 def test_a_master_that_is_replaced_in_the_middle_is_asked_anew(account: Callable[..., Any]) -> None:
     with account(Behaviour()) as shop:
         reply, log = shop.walk(DETAILS, "s of the load; green")

@@ -145,6 +145,7 @@ def aws() -> Iterator[dict[str, str]]:
     server.stop()
 
 
+@pytest.mark.thorough
 def test_an_agent_runs_what_is_in_the_queue_and_goes_when_told(
     loopback: Loopback, aws: dict[str, str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_workers_that_don_t_come_end_the_run_before_it_begins(
     assert logged(loopback, "no-worker", "green") == 0
 
 
+@pytest.mark.thorough
 def test_workers_elsewhere_work_for_one_run_after_another(loopback: Loopback) -> None:
     port = free_port()
     elsewhere = subprocess.Popen(
