@@ -51,6 +51,7 @@ def take(folder: Path) -> Iterator[Path]:
             yield from _shot(page, painter, folder / f"signed-out-{width}")
             page.get_by_role("link", name="Sign in").click()
             page.get_by_role("button", name="Alice").click()
+            page.wait_for_url(f"{running.url}/")
             for name, address in _addresses(running, page).items():
                 page.goto(f"{running.url}{address}")
                 yield from _shot(page, painter, folder / f"{name}-{width}")

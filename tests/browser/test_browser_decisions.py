@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 ASKS_AFTER = timedelta(seconds=62)
 BRIEF = timedelta(minutes=1)
 # From when the console is open to when the brief request expires.
-BRIEF_LEFT = timedelta(seconds=15)
+BRIEF_LEFT = timedelta(seconds=25)
 
 TWO = {"requiredApprovals": 2}
 
@@ -99,13 +99,12 @@ def person(chromium: "Browser", running: RunningConsole) -> Iterator[Callable[..
     def person(name: str, *, scripts: bool = False) -> Person:
         if (name, scripts) not in known:
             context = chromium.new_context(java_script_enabled=scripts)
-            context.set_default_timeout(10_000)
             page = context.new_page()
             page.goto(running.url)
             page.get_by_role("link", name="Sign in").click()
-            assert page.url.startswith(running.issuer)
+            page.wait_for_url(f"{running.issuer}/**")
             page.get_by_role("button", name=name).click()
-            assert page.url == f"{running.url}/"
+            page.wait_for_url(f"{running.url}/")
             page.close()
             known[name, scripts] = Person(context, running)
         return known[name, scripts]
@@ -132,15 +131,19 @@ def press(page: "Page", button: str, comment: str = "") -> "Response":
     """Fill the comment in and press a button; return what came of it."""
     if comment:
         page.get_by_label("Comment").first.fill(comment)
-    with page.expect_response(lambda response: response.request.method == "POST") as came:
+    with page.expect_navigation() as came:
         page.get_by_role("button", name=button, exact=True).click()
-    page.wait_for_load_state()
-    return came.value
+    request = came.value.request
+    # What comes after a redirect is the page that it led to.
+    response = (request.redirected_from or request).response()
+    assert response is not None
+    assert response.request.method == "POST"
+    return response
 
 
 def ends(running: RunningConsole, service: str) -> str:
     """Wait for the end of a deployment; return its status."""
-    running.wait_for(lambda: running.deployment(f"shop/{service}").status.ended)
+    running.wait_for(lambda: running.deployment(f"shop/{service}").status.ended, 60)
     return running.deployment(f"shop/{service}").status
 
 
