@@ -64,7 +64,7 @@ format: setup
 build: setup
 	@$(RUN) sam build
 
-DECIDES := shared/*,hooks/canary_comparison/*,hooks/image_trust/*,hooks/load_test/*.py,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
+DECIDES := shared/*,hooks/canary_comparison/*,hooks/image_trust/*,hooks/load_test/*.py,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/manual_approval/archive.py,hooks/manual_approval/console/*,hooks/manual_approval/proceeding.py,hooks/manual_approval/reminders.py,hooks/manual_approval/rules.py,hooks/manual_approval/telling.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
 
 # The floor that design.md sets: branches count, for all that hooks share and all that decides.
 coverage: setup
