@@ -107,6 +107,8 @@ def handler(call: LoadTestCall) -> Result:
     if call.deployment.status.startswith(("ROLLBACK", "STOP")):
         # It comes late; this stage has no weights that would tell.
         return restore(call)
+    if call.settings.on_first_deployment == "skip" and call.deployment.is_first:
+        return Proceed("first deployment of the service, and onFirstDeployment is skip")
     plan = _plan(call)
     driver = driver_of(call.environment)
     terms = terms_of(call.settings, has_blue=plan.blue is not None)

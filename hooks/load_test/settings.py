@@ -286,6 +286,11 @@ class LoadTestSettings(Settings):
         "refuse",
         description="the verdict when every attempt failed because of the generator; proceed fails open",
     )
+    on_first_deployment: Annotated[Literal["load", "skip"], first_of("load", "skip")] = Field(
+        "load",
+        description="skip: pass when no revision ran before; a generator that started before the service's "
+        "Service Connect endpoint was there can't reach it",
+    )
     attempts: Annotated[int, Stricter(chosen, opening="on_generator_trouble")] = Field(
         2, ge=1, le=MAX_ATTEMPTS, description="how many runs there may be before the generator has failed"
     )

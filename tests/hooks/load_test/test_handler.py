@@ -266,6 +266,17 @@ def test_on_a_first_deployment_green_is_loaded_alone(shop: Shop) -> None:
     assert shop.records[-1]["revisions"] == {"green": str(GREEN), "blue": None}
 
 
+def test_a_first_deployment_may_go_without_load_and_no_other_one(shop: Shop) -> None:
+    shop.details = {"onFirstDeployment": "skip"}
+    shop.wait()
+
+    deploy(shop.cloud, sources=[])
+    shop.driver.jobs.clear()
+    shop.details = {"onFirstDeployment": "skip"}
+    assert shop.call() == SUCCEEDED
+    assert shop.driver.jobs == []
+
+
 def test_where_there_is_a_blue_a_generator_that_leaves_it_out_passes_nothing(shop: Shop) -> None:
     shop.wait()
     shop.tells(measured(GOOD, None))

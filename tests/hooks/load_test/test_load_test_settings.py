@@ -43,6 +43,7 @@ DEFAULTS = {
     "confidence": 0.95,
     "onInconclusive": "refuse",
     "onGeneratorTrouble": "refuse",
+    "onFirstDeployment": "load",
     "attempts": 2,
     "startWithinSeconds": 180,
     "maxLagSeconds": 0.1,
@@ -303,6 +304,8 @@ def test_dots_may_be_in_names_and_after_the_question_mark(path: str) -> None:
         ("onInconclusive", "pass", "refuse", "refuse"),
         ("onGeneratorTrouble", "refuse", "proceed", "refuse"),
         ("onGeneratorTrouble", "proceed", "refuse", "refuse"),
+        ("onFirstDeployment", "load", "skip", "load"),
+        ("onFirstDeployment", "skip", "load", "load"),
         ("proof", "marker", "none", "marker"),
         ("proof", "none", "marker", "marker"),
         ("mode", "enforce", "observe", "enforce"),
@@ -370,6 +373,7 @@ def test_a_policy_that_demands_anything_demands_proof_and_a_verdict() -> None:
         "proof": "none",
         "onInconclusive": "pass",
         "onGeneratorTrouble": "proceed",
+        "onFirstDeployment": "skip",
         "onTrouble": "proceed",
     }
 
