@@ -29,6 +29,7 @@ from artifact.declaration import Function, Layer, TemplateError, functions, laye
 from artifact.elf import without_symbols
 from rehearsal.runtime import architecture
 from rehearsal.runtime.lambda_python import ROOT, find_uv
+from rehearsal.template import Template
 
 from .conftest import FUNCTION
 
@@ -589,3 +590,21 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(BuildError, match="is not empty"):
         build_layer(LAYERS[f"ImageTrustKeyless{HERE}Layer"], tmp_path)
     assert sorted(files(tmp_path)) == ["precious"]
+
+
+def test_the_reference_system_is_built_together_with_the_hooks(build: Path) -> None:
+    source, nested = ROOT / "examples" / "unicorn_watch", build / "UnicornWatch"
+    built = {"template.yaml": source / "template.yaml"} | {
+        f"{''.join(part.title() for part in file.parent.name.split('_'))}/template.yaml": file
+        for file in source.glob("*/template.yaml")
+    }
+
+    assert {str(file.relative_to(nested)) for file in nested.rglob("template.yaml")} == set(built)
+    for name, file in built.items():
+        found, given = (Template.read(one) for one in (nested / name, file))
+        assert {one.logical_id: one.type for one in found.resources()} == {
+            one.logical_id: one.type for one in given.resources()
+        }
+    root = Template.read(build / "template.yaml", parameters={"IncludeUnicornWatch": "true"})
+    [stack] = root.resources("AWS::CloudFormation::Stack")
+    assert stack.properties["TemplateURL"] == "UnicornWatch/template.yaml"
