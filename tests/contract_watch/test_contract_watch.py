@@ -11,7 +11,7 @@ from tests.contract_watch.ecs_model import RECORDED, current
 
 # By the beginning of a shape's name: who has to be looked at when it changes. The first that fits.
 REVIEW = {
-    "DeploymentLifecycleHook": "shared/lifecycle.py and rehearsal/check/rules/entries.py: stages, targets, settings",
+    "DeploymentLifecycleHook": "shared/lifecycle.py and rehearsal/check/rules/entries.py: stages, targets",
     "HookTimeout": "rehearsal/check/rules/time_limits.py and docs/pause-or-lambda.md: limits and actions",
     "HookDetails": "shared/hook.py: what hookDetails may be",
     "ServiceDeploymentStatus": "shared/deployment.py and rehearsal/machine.py: statuses",
