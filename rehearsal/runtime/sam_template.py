@@ -23,7 +23,11 @@ from rehearsal.lambda_functions import FUNCTION_TYPES, LAYER_TYPES
 from rehearsal.runtime import architecture
 from rehearsal.template import Template
 
-_PATHS = {**dict.fromkeys(FUNCTION_TYPES, "CodeUri"), **dict.fromkeys(LAYER_TYPES, "ContentUri")}
+_PATHS = {
+    **dict.fromkeys(FUNCTION_TYPES, "CodeUri"),
+    **dict.fromkeys(LAYER_TYPES, "ContentUri"),
+    "AWS::CloudFormation::Stack": "TemplateURL",
+}
 BUILT = Path(".aws-sam", "build", "template.yaml")
 
 
