@@ -5,7 +5,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long one example takes depends on what else the machine does, and says nothing about the code.
+hypothesis.settings.register_profile("here", deadline=None)
+if "CI" not in os.environ:  # hypothesis knows CI by itself: no deadline there, and the same examples each time
+    hypothesis.settings.load_profile("here")
 
 MakeOnce = Callable[[str, Callable[[Path], None]], Path]
 """Takes a file's or folder's name and what makes it, and returns where it is."""

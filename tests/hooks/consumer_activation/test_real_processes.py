@@ -247,6 +247,7 @@ def fleet(cloud: Cloud, traffic: Traffic, tmp_path: Path) -> Iterator[Fleet]:
             running.end()
 
 
+@pytest.mark.thorough
 def test_no_message_is_lost_and_no_two_revisions_take_messages_at_once(
     cloud: Cloud, traffic: Traffic, fleet: Fleet
 ) -> None:

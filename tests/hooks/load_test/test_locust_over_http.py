@@ -157,6 +157,7 @@ def _connect(cloud: Cloud, port: int) -> None:
         }
 
 
+@pytest.mark.thorough
 def test_a_good_green_passes_and_a_failing_one_does_not(account: Callable[..., Any]) -> None:
     with account(Behaviour()) as shop:
         assert shop.walk(DETAILS)[0] == {"hookStatus": "SUCCEEDED"}

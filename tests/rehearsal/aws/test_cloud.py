@@ -72,6 +72,7 @@ def test_a_client_made_before_a_reset_is_the_same_identity_after_it(cloud: Cloud
     assert version["LastModifiedUser"] == f"arn:aws:sts::{ACCOUNT}:assumed-role/ManualApproval/function"
 
 
+@pytest.mark.thorough
 def test_many_runs_keep_nothing(cloud: Cloud) -> None:
     def objects() -> int:
         gc.collect()
