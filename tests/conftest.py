@@ -10,7 +10,8 @@ import pytest
 
 # How long one example takes depends on what else the machine does, and says nothing about the code.
 hypothesis.settings.register_profile("here", deadline=None)
-if "CI" not in os.environ:  # hypothesis knows CI by itself: no deadline there, and the same examples each time
+# In CI hypothesis has none by itself, and takes the same examples each time.
+if "CI" not in os.environ:
     hypothesis.settings.load_profile("here")
 
 MakeOnce = Callable[[str, Callable[[Path], None]], Path]
