@@ -1,6 +1,7 @@
-# make rehearse    the tour: real deployments, approved, rejected and rolled back, on this machine
+# make rehearse    the tour: four services, through pass and refusal, on this machine (ARGS=--all: every scenario)
 # make console     the approver's console in a browser, with deployments of a rehearsal to decide on
 # make load-demo   the load test hook with a real Locust, and real servers on this machine
+# make canary-demo Unicorn Watch's catalog as a canary: its servers, HAProxy, visitors and Locust, on the real clock
 # make test        everything that can be checked here; says by name what it skipped
 # make fuzz        ten minutes of broken input for each parser of what registries send
 # make lint        style, types, boundaries, templates
@@ -22,7 +23,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 include artifact/build.mk
 
-.PHONY: help rehearse console load-demo test fuzz lint build benchmark coverage format setup
+.PHONY: help rehearse console load-demo canary-demo test fuzz lint build benchmark coverage format setup
 help:
 	@sed -n 's/^# \(make .*\)/\1/p' Makefile
 
@@ -43,6 +44,9 @@ console: setup
 load-demo: setup
 	@$(RUN) rehearse --clock real examples/load_demo/pass.yaml examples/load_demo/refuse.yaml $(ARGS)
 
+canary-demo: setup
+	@$(RUN) rehearse --clock real examples/unicorn_watch/real/catalog-passes.yaml examples/unicorn_watch/real/catalog-refused.yaml $(ARGS)
+
 test: setup
 	@$(RUN) pytest --numprocesses auto --dist worksteal $(ARGS)
 
@@ -55,7 +59,7 @@ lint: setup
 	@$(RUN) mypy
 	@$(RUN) lint-imports --no-logo
 	@$(RUN) sam validate --lint --template template.yaml
-	@$(RUN) cfn-lint examples/unicorn_watch/*/template.yaml
+	@$(RUN) cfn-lint $$(grep -rlE --include='*.yaml' '^(AWSTemplateFormatVersion|Transform: AWS)' examples)
 
 format: setup
 	@$(RUN) ruff format .
@@ -64,7 +68,7 @@ format: setup
 build: setup
 	@$(RUN) sam build
 
-DECIDES := shared/*,hooks/canary_comparison/*,hooks/image_trust/*,hooks/load_test/*.py,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/manual_approval/archive.py,hooks/manual_approval/console/*,hooks/manual_approval/proceeding.py,hooks/manual_approval/reminders.py,hooks/manual_approval/rules.py,hooks/manual_approval/telling.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
+DECIDES := shared/*,hooks/canary_comparison/*,hooks/image_trust/*,hooks/load_test/*.py,hooks/*/approvers.py,hooks/*/decision.py,hooks/*/request.py,hooks/*/settings.py,hooks/manual_approval/archive.py,hooks/manual_approval/console/*,hooks/manual_approval/proceeding.py,hooks/manual_approval/reminders.py,hooks/manual_approval/rules.py,hooks/manual_approval/telling.py,hooks/smoke_test/*.py,hooks/*/protocol.py,hooks/*/state.py,hooks/*/monitor.py,*/activation_gate/lease.py,*/activation_gate/state.py
 
 # The floor that design.md sets: branches count, for all that hooks share and all that decides.
 coverage: setup

@@ -210,6 +210,16 @@ def image_trust(name: str, event: object, aws: Aws, send: Send) -> None:
         ssm.put_parameter(Name=f"/ecs-image-trust/{parameter}", Value=json.dumps(value), Type="String")
 
 
+def smoke_test(_name: str, _event: object, _aws: Aws, _send: Send) -> None:
+    """Leave it at nobody listening: a server on this machine would be another one for a container."""
+
+
+VARIABLES: Mapping[str, Mapping[str, str]] = {
+    # Without a policy nobody is asked. An address that is never asked, not even by policy.
+    "smoke_test": {"HOOK_POLICY": json.dumps({"allowedHosts": ["localhost:9", "169.254.169.254"]})},
+}
+"""What a function's environment has besides, by the folder of its events."""
+
 SITUATIONS: Mapping[str, Callable[[str, object, Aws, Send], None]] = {
     "approval_pause": approval_pause,
     "manual_approval": manual_approval,
@@ -217,4 +227,5 @@ SITUATIONS: Mapping[str, Callable[[str, object, Aws, Send], None]] = {
     "canary_comparison": canary_comparison,
     "image_trust": image_trust,
     "load_test": load_test,
+    "smoke_test": smoke_test,
 }

@@ -25,7 +25,7 @@ from rehearsal.runtime.sam_local import (
 from rehearsal.runtime.sam_template import local_template
 
 from .conftest import EVENTS, Aws, read_event
-from .situations import SITUATIONS
+from .situations import SITUATIONS, VARIABLES
 
 # The function of each hook, by its folder of events, and one that EventBridge calls.
 FUNCTIONS = {
@@ -54,6 +54,10 @@ def invoked(path: Path, aws: Aws, send: Callable[[], Invocation]) -> Invocation:
     return send()
 
 
+def variables_of(path: Path, aws: Aws, function: Function) -> dict[str, str]:
+    return {**aws.environment(function), **VARIABLES.get(path.parent.name, {})}
+
+
 def compare(invocation: Invocation, path: Path) -> None:
     expected: Mapping[str, Any] = read_event(path.parent / "expected" / path.name)
     assert invocation.error is None, invocation
@@ -75,7 +79,7 @@ def test_the_emulator_gets_the_expected_reply(
     path: Path, build: Path, aws: Aws, functions: Mapping[str, Function], python: Path
 ) -> None:
     function = functions[FUNCTIONS[path.parent.name]]
-    event, environment = read_event(path), aws.environment(function)
+    event, environment = read_event(path), variables_of(path, aws, function)
     runtime = Rie(build, python=python)
     try:
         compare(invoked(path, aws, lambda: runtime.invoke(function, event, environment)), path)
@@ -90,7 +94,7 @@ def test_sam_local_invoke_gets_the_expected_reply(
     path: Path, build: Path, aws: Aws, functions: Mapping[str, Function], tmp_path: Path
 ) -> None:
     function = functions[FUNCTIONS[path.parent.name]]
-    environment = aws.environment(function)
+    environment = variables_of(path, aws, function)
     template = tmp_path / "template.json"
     template.write_text(local_template(build / "template.yaml", {function.logical_id: function.layers}))
     variables = tmp_path / "variables.json"
