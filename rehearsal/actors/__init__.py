@@ -80,8 +80,10 @@ from rehearsal.actors import (  # noqa: E402, F401
     registry,
     repairer,
     servers,
+    site,
     sweeper,
     traffic,
+    visitors,
     weather,
     workers,
 )

@@ -27,7 +27,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 from rehearsal.actors import Actor, actor
-from rehearsal.aws import access_logs
+from rehearsal.aws import access_logs, target_group_metrics
 from rehearsal.aws.cloudwatch import Sample, record
 from rehearsal.durations import Duration
 from rehearsal.model import Task
@@ -39,10 +39,9 @@ from shared.lifecycle import ServiceRevisionArn
 
 MINUTE = 60.0
 
-ALB_NAMESPACE = "AWS/ApplicationELB"
 EMF_NAMESPACE = "Shop"
 
-_UNITS = {"TargetResponseTime": "Seconds", "PaymentSeconds": "Seconds"}
+_UNITS = {"PaymentSeconds": "Seconds"}
 
 # In steps of this length errors that rise or fall within a minute are averaged.
 STEP_SECONDS = 5.0
@@ -386,29 +385,15 @@ class _Stream:
             publishers[source](served)
 
     def _publish_alb(self, served: _Served) -> None:
-        """Tell what the load balancer tells of a target group.
-
-        A request that no target accepts is counted as one, and as a connection error; the load balancer's
-        own answer to it (HTTPCode_ELB_5XX_Count) is of no target group.
-
-        Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-cloudwatch-metrics.html
-        """
-        revision = self.world.cloud.control_plane.revisions[str(served.revision)]
-        for balancer in revision.resolved_load_balancers or []:
-            # .../listener-rule/app/NAME/ID/LISTENER/RULE
-            rule = balancer["productionListenerRule"].rpartition(":")[2].split("/")
-            dimensions = {
-                "LoadBalancer": "/".join(rule[1:4]),
-                "TargetGroup": balancer["targetGroupArn"].rpartition(":")[2],
-            }
-            counts = {
-                "RequestCount": served.answered + served.refused,
-                "HTTPCode_Target_2XX_Count": served.answered - served.bad,
-                "HTTPCode_Target_5XX_Count": served.bad,
-                "TargetConnectionErrorCount": served.refused,
-            }
-            metrics = {name: [(float(count), 1)] if count else [] for name, count in counts.items()}
-            self._tell(ALB_NAMESPACE, dimensions, served, {**metrics, "TargetResponseTime": served.seconds})
+        target_group_metrics.put_minute(
+            self.world.cloud,
+            self.world.cloud.control_plane.revisions[str(served.revision)],
+            served.minute,
+            requests=served.answered + served.refused,
+            answers={2: served.answered - served.bad, 5: served.bad},
+            connection_errors=served.refused,
+            seconds=served.seconds,
+        )
 
     def _publish_emf(self, served: _Served) -> None:
         """Tell what the service's own code logs of each request that reaches it."""

@@ -34,7 +34,13 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 _START_LINE = re.compile(rb"([A-Z]{1,16}) ([\x21-\x7e]+) HTTP/1\.([01])")
 _CONNECTION = re.compile(rb"\r\nconnection:[^\r]*", re.IGNORECASE)
-_REASONS = {200: "OK", 400: "Bad Request", 413: "Content Too Large", 503: "Service Unavailable"}
+_REASONS = {
+    200: "OK",
+    400: "Bad Request",
+    404: "Not Found",
+    413: "Content Too Large",
+    503: "Service Unavailable",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -265,30 +271,54 @@ class _Server:
 
 
 class _Router:
-    """Service Connect's proxy, or a load balancer with a rule for tests."""
+    """Service Connect's proxy, or a load balancer with a rule for tests.
+
+    With ``listener`` among its settings it logs as ``front_log`` reads.
+    """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self._header: Sequence[str | None] = settings["header"]
         self._port: int = settings["port"]
-        self._weight = 0.0
-        self._number = 0
+        self._prefix: str = settings.get("prefix", "/")
+        self._listener: str | None = settings.get("listener")
+        self._log: int = settings["log"]
+        # By whether the request asks for green: without a word on it, green has all that do.
+        self._weights = {False: 0.0, True: settings.get("test_weight", 100.0)}
+        self._numbers = {False: 0, True: 0}
         self._upstreams = {colour: _Upstream(port) for colour, port in settings["ports"].items()}
         self._listening: asyncio.Server | None = None
         self._connections: set[_Requests] = set()
 
     async def change(self, change: Mapping[str, Any]) -> None:
-        self._weight = change["weight"]
-        self._number = 0
+        for marked, key in ((False, "weight"), (True, "test_weight")):
+            if key in change:
+                self._weights[marked] = change[key]
+                self._numbers[marked] = 0
         if self._listening is None:
             self._listening = await _listen(self._port, lambda: _Requests(self._ask, self._connections))
 
     def _ask(self, request: _Request, connection: _Requests) -> None:
-        if request.has(self._header):
-            self._upstreams["green"].ask(request, connection)
+        if not request.path.startswith(self._prefix):
+            connection.answer(_answer(404, b"no rule"))
             return
-        self._number += 1
-        colour = "green" if _nth(self._number, self._weight / 100) else "blue"
-        self._upstreams[colour].ask(request, connection)
+        marked = request.has(self._header)
+        self._numbers[marked] += 1
+        colour = "green" if _nth(self._numbers[marked], self._weights[marked] / 100) else "blue"
+        asked = time.monotonic()
+
+        def note(status: int, ended: str) -> None:
+            if self._listener is not None:
+                took = round((time.monotonic() - asked) * 1000) if ended == "--" else -1
+                over = time.time_ns() // 1_000_000
+                line = f"request {over} {self._listener} {colour} {status} {took} {ended}\n"
+                os.write(self._log, line.encode())
+
+        self._upstreams[colour].ask(request, connection, note)
+
+
+# Told the status of an answer, and how it came: -- from the target, SC without a connection to it, SH without
+# an answer of it.
+_Note = Callable[[int, str], None]
 
 
 class _Upstream:
@@ -299,28 +329,29 @@ class _Upstream:
         self._idle: list[_Forwarding] = []
         self._opening: set[asyncio.Task[None]] = set()
 
-    def ask(self, request: _Request, client: _Requests) -> None:
+    def ask(self, request: _Request, client: _Requests, note: _Note) -> None:
         while self._idle:
             forwarding = self._idle.pop()
             if not forwarding.transport.is_closing():
-                forwarding.send(request, client)
+                forwarding.send(request, client, note)
                 return
-        opening = asyncio.get_running_loop().create_task(self._open(request, client))
+        opening = asyncio.get_running_loop().create_task(self._open(request, client, note))
         self._opening.add(opening)
         opening.add_done_callback(self._opening.discard)
 
-    async def _open(self, request: _Request, client: _Requests) -> None:
+    async def _open(self, request: _Request, client: _Requests, note: _Note) -> None:
         try:
             _, forwarding = await asyncio.get_running_loop().create_connection(
                 lambda: _Forwarding(self._idle), LOOPBACK, self._port
             )
         except OSError:
+            note(503, "SC")
             client.answer(_unavailable("connection failure"))
             return
         if client.transport.is_closing():
             forwarding.transport.abort()
         else:
-            forwarding.send(request, client)
+            forwarding.send(request, client, note)
 
 
 class _Forwarding(asyncio.Protocol):
@@ -332,14 +363,15 @@ class _Forwarding(asyncio.Protocol):
         self._until: int | None = None
         self._request: _Request | None = None
         self._client: _Requests | None = None
+        self._note: _Note
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
 
-    def send(self, request: _Request, client: _Requests) -> None:
-        self._request, self._client, self._until = request, client, None
+    def send(self, request: _Request, client: _Requests, note: _Note) -> None:
+        self._request, self._client, self._until, self._note = request, client, None, note
         client.on_lost = self.transport.abort
         self.transport.write(request.whole)
 
@@ -362,6 +394,7 @@ class _Forwarding(asyncio.Protocol):
             self.transport.close()
         else:
             self._idle.append(self)
+        self._note(_status(head), "--")
         client.answer(_CONNECTION.sub(b"", head) + payload[len(head) :] if closes else payload)
 
     def connection_lost(self, _: Exception | None) -> None:
@@ -369,6 +402,7 @@ class _Forwarding(asyncio.Protocol):
             self._idle.remove(self)
         client, self._client = self._client, None
         if client is not None:
+            self._note(503, "SH")
             client.answer(_unavailable("connection termination"))
 
     def _length_of_answer(self) -> int | None:
@@ -380,6 +414,12 @@ class _Forwarding(asyncio.Protocol):
         length = _length(_headers(bytes(self._buffer[:end])), MAX_ANSWER_BYTES)
         assert self._request is not None
         return end + 4 + (0 if self._request.method == "HEAD" else length)
+
+
+def _status(head: bytes) -> int:
+    """Return an answer's status; 502 for what is none."""
+    code = head[9:12]
+    return int(code) if code.isdigit() else 502
 
 
 def _unavailable(why: str) -> bytes:

@@ -31,7 +31,7 @@ from tests.hooks.consumer_activation.worker.surroundings import (
     soon,
 )
 
-APP = Path(__file__).parents[4] / "examples" / "unicorn_watch" / "notifications" / "app.py"
+APP = Path(__file__).parents[4] / "examples" / "unicorn_watch" / "app" / "notifications.py"
 
 # So short that tests need not wait for it, and so open-handed that slow machines keep it.
 NUMBERS = itertools.count()

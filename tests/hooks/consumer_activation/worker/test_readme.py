@@ -25,7 +25,7 @@ from tests.hooks.consumer_activation.worker.surroundings import (
 
 ROOT = Path(__file__).parents[4]
 WORKER = ROOT / "hooks" / "consumer_activation" / "worker"
-NOTIFICATIONS = ROOT / "examples" / "unicorn_watch" / "notifications"
+APPLICATIONS = ROOT / "examples" / "unicorn_watch" / "app"
 
 
 def blocks(readme: Path, language: str) -> list[str]:
@@ -214,7 +214,7 @@ def test_every_setting_of_the_readme_is_one(ssm: Ssm) -> None:
 
 
 def test_the_task_roles_policy_allows_what_the_worker_does() -> None:
-    (policy,) = blocks(NOTIFICATIONS / "README.md", "json")
+    (policy,) = blocks(APPLICATIONS / "README.md", "json")
     filled = policy.replace("REGION", "eu-west-1").replace("ACCOUNT", "123456789012")
     actions = {
         action
