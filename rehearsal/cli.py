@@ -2,8 +2,9 @@
 
 ::
 
-    rehearse                         the tour: every built-in scenario, live
+    rehearse                         the tour: the services of examples/unicorn_watch, live
     rehearse SCENARIO...             built-in ones by name, or YAML files
+    rehearse TEMPLATE --service NAME a service of yours, read from the template that deploys it
     rehearse list                    scenarios, actors and switches there are
     rehearse check TEMPLATE...       what ECS or CloudFormation would reject, or what would bite
     rehearse import FILE             another system's canary configuration as settings of a hook
@@ -18,7 +19,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from itertools import batched
 from pathlib import Path
@@ -68,16 +69,63 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return NOT_AS_EXPECTED
 
 
+REHEARSE_EPILOG = """\
+A service of a template, as it is deployed, with a new revision that is healthy, with one that answers with
+errors, and in every way that its hooks can tell:
+
+  rehearse examples/unicorn_watch/template.yaml --service catalog
+  rehearse examples/unicorn_watch/template.yaml --service catalog --green errors
+  rehearse examples/unicorn_watch/template.yaml --service ui --green all
+
+HOW the new revision is, or what people make of it     who can tell
+  healthy                                              (goes through)
+  unsigned                                             image trust
+  errors, slow                                         smoke test (errors), load test, canary comparison
+  errors-in-production, slow-in-production             canary comparison
+  rejected, undecided                                  manual approval, PAUSE
+  poisons, silent                                      consumer activation
+  alarm                                                the deployment's alarms
+  all                                                  each of these that its hooks can tell
+
+Other commands, each with --help: rehearse list | check | import | backtest | replay | serve | console |
+schema. Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read."""
+
+
 def _rehearse(given: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="rehearse",
         description="Rehearse Amazon ECS deployments with their lifecycle hooks, on a laptop, without AWS.",
-        epilog="Other commands, each with --help: rehearse list | check | import | backtest | replay | "
-        "serve | console | schema. "
-        "Exit code 0: every scenario ended as it expects; 1: one did not; 2: something can't be read.",
+        epilog=REHEARSE_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "scenarios", nargs="*", metavar="SCENARIO", help="built-in name or YAML file; default: the tour"
+        "scenarios",
+        nargs="*",
+        metavar="SCENARIO",
+        help="built-in name or YAML file, or one CloudFormation TEMPLATE; default: the tour",
+    )
+    parser.add_argument("--all", action="store_true", help="every scenario that `rehearse list` names")
+    of_template = parser.add_argument_group(
+        "of a template", "Strategy, hooks, their settings, time-outs and alarms are read; who acts is added."
+    )
+    of_template.add_argument(
+        "--service", metavar="NAME", help="which service: its name, logical id, or nested stack"
+    )
+    of_template.add_argument(
+        "--parameter", action="append", default=[], metavar="NAME=VALUE", help="of the template; repeatable"
+    )
+    of_template.add_argument(
+        "--green",
+        action="append",
+        default=[],
+        metavar="HOW",
+        help="how the new revision is, see below; repeatable, one run each; default: healthy",
+    )
+    of_template.add_argument(
+        "--save",
+        type=Path,
+        metavar="FILE.yaml",
+        help="write the run as a scenario to change, and don't run it",
     )
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="of everything random; equal seeds, equal runs"
@@ -116,7 +164,6 @@ def _rehearse(given: Sequence[str]) -> int:
         parser.error("--repeat and --jobs take a number of at least 1")
 
     from rehearsal.report.timeline import Timeline
-    from rehearsal.scenario import Scenario, built_in, find
 
     for report in (options.json, options.html, options.picture):
         # Said before the runs, not after them.
@@ -124,9 +171,10 @@ def _rehearse(given: Sequence[str]) -> int:
             raise DocumentError(
                 f"{report}: can't be written: {report.parent} is no folder, or it is one itself"
             )
-    files = [find(name) for name in options.scenarios] or list(built_in().values())
-    scenarios = [Scenario.read(file) for file in files]
     switches = _switches(options.switch)
+    scenarios = _scenarios(options)
+    if options.save:
+        return AS_EXPECTED
     many = options.repeat > 1 or options.switches == "all"
     if options.runtime == "sam" and options.clock == "virtual":
         options.clock = "real"  # the time inside SAM's containers can't be moved
@@ -157,6 +205,42 @@ def _rehearse(given: Sequence[str]) -> int:
     return AS_EXPECTED if held else NOT_AS_EXPECTED
 
 
+def _scenarios(options: argparse.Namespace) -> "list[Scenario]":
+    """Return what is to be run; a template's service is introduced as it was read."""
+    from rehearsal.from_template import is_template
+    from rehearsal.scenario import Scenario, built_in, find, tour
+
+    if options.all and options.scenarios:
+        raise DocumentError("--all: names no scenario beside it; leave one of them out")
+    if not options.scenarios:
+        files = list((built_in() if options.all else tour()).values())
+    else:
+        files = [find(name) for name in options.scenarios]
+    templates = [file for file in files if options.scenarios and is_template(file)]
+    if templates:
+        if len(files) > 1:
+            raise DocumentError(
+                f"{templates[0]}: is a template; rehearse one at a time, and nothing beside it"
+            )
+        from rehearsal.template_run import scenarios_of_template
+
+        return scenarios_of_template(
+            templates[0],
+            options.service,
+            parameters=_pairs(options.parameter),
+            green=options.green,
+            save=options.save,
+        )
+    for name in ("service", "parameter", "green", "save"):
+        if getattr(options, name):
+            what = f"{files[0]}: " if options.scenarios else ""
+            raise DocumentError(
+                f"{what}--{name} belongs to a CloudFormation template, and "
+                + ("there are no Resources here" if options.scenarios else "none is named")
+            )
+    return [Scenario.read(file) for file in files]
+
+
 @contextlib.contextmanager
 def _rehearsal(runtime: "RuntimeName", clock: "Clock") -> "Iterator[Rehearsal]":
     from rehearsal.runtimes import open_rehearsal
@@ -172,18 +256,19 @@ def _tour(
     switches: dict[str, str],
 ) -> "list[Outcome]":
     outcomes = []
-    with _rehearsal(options.runtime, options.clock) as rehearsal:
+    with _player(scenarios, options, switches) as play:
         for scenario in scenarios:
             timeline.scenario_started(
                 scenario.name,
                 scenario.description,
-                f"{scenario.service.name} in {scenario.service.cluster}",
+                f"{scenario.service.name} in {scenario.service.cluster}"
+                + (f", from {scenario.template.file}" if scenario.template else ""),
                 scenario.strategy.type,
                 scenario.service.exposure,
                 options.seed,
                 {**scenario.switches.model_dump(exclude_defaults=True), **switches},
             )
-            outcome = rehearsal.run(scenario, seed=options.seed, switches=switches, saw=timeline.saw)
+            outcome = play(scenario, timeline)
             timeline.scenario_ended(outcome)
             outcomes.append(outcome)
     if len(outcomes) > 1:
@@ -191,7 +276,35 @@ def _tour(
     return outcomes
 
 
+@contextlib.contextmanager
+def _player(
+    scenarios: "Sequence[Scenario]", options: argparse.Namespace, switches: dict[str, str]
+) -> "Iterator[Callable[[Scenario, Timeline], Outcome]]":
+    """Yield what plays the scenarios, in their order, on a timeline."""
+    is_quick = options.runtime == "in-process" and options.clock == "virtual"
+    if options.jobs == 1 or not is_quick or len(scenarios) < MANY_SCENARIOS:
+        with _rehearsal(options.runtime, options.clock) as rehearsal:
+            yield lambda scenario, timeline: rehearsal.run(
+                scenario, seed=options.seed, switches=switches, saw=timeline.saw
+            )
+        return
+    # Each takes a second or less: what other processes have played meanwhile is told as if it were now.
+    with ProcessPoolExecutor(options.jobs, initializer=_open_in_worker, initargs=(options.clock,)) as pool:
+        batches = pool.map(_run_in_worker, ([(scenario, options.seed, switches)] for scenario in scenarios))
+
+        def play(_scenario: "Scenario", timeline: "Timeline") -> "Outcome":
+            (outcome,) = next(batches)
+            for happening in outcome.happenings:
+                timeline.saw(happening)
+            return outcome
+
+        yield play
+
+
 Run = tuple["Scenario", int, dict[str, str]]
+
+# From so many on, starting processes is made good by what they share out among them.
+MANY_SCENARIOS = 6
 
 # Runs handed to a worker process at a time: enough to make the hand-over cheap, few enough for progress.
 RUNS_A_BATCH = 10
@@ -269,11 +382,15 @@ def _list(given: Sequence[str]) -> int:
 
     from rehearsal.actors import kinds
     from rehearsal.report.listing import print_listing
-    from rehearsal.scenario import Scenario, built_in
+    from rehearsal.scenario import TOUR, Scenario, built_in
 
     sections: dict[str, list[tuple[str, str]]] = {}
     if options.what in {None, "scenarios"}:
-        sections["scenarios"] = [(name, Scenario.read(file).description) for name, file in built_in().items()]
+        rows = [(name, Scenario.read(file).description) for name, file in built_in().items()]
+        sections["scenarios of the tour: rehearse"] = [row for row in rows if row[0] in TOUR]
+        sections["scenarios beside it: rehearse NAME..., rehearse --all"] = [
+            row for row in rows if row[0] not in TOUR
+        ]
     if options.what in {None, "actors"}:
         sections["actors"] = [
             (

@@ -14,10 +14,15 @@
     expect:
       status: ROLLBACK_SUCCESSFUL
 
+or, in place of service, strategy, alarms and hooks, the template that has them::
+
+    template: {file: ../service.yaml, service: checkout}
+
 Every key is checked; one that is unknown is named with its file, line and nearest valid key.
 """
 
 import difflib
+import os
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,6 +34,7 @@ from pydantic.alias_generators import to_camel
 from rehearsal import functions
 from rehearsal.document import Document, DocumentError, Path_
 from rehearsal.durations import Duration
+from rehearsal.intrinsics import as_text
 from rehearsal.machine import Exposure
 from rehearsal.model import LifecycleHook, Status
 from rehearsal.strategy import Strategy
@@ -37,8 +43,23 @@ from shared.lifecycle import Stage
 
 BUILT_IN = Path(__file__).parent / "scenarios"
 
-# In which order they are best watched; any other comes after these.
+# Unicorn Watch (examples/unicorn_watch): all services, through pass and refusal, as they are best watched.
 TOUR = (
+    "ui-approved",
+    "ui-rejected",
+    "ui-unsigned",
+    "catalog-canary",
+    "catalog-overloaded",
+    "catalog-slower",
+    "catalog-linear",
+    "notifications-handed-over",
+    "notifications-poisoned",
+    "streaming-admitted",
+    "streaming-unsigned",
+)
+
+# The others, one hook at a time; any other comes after these.
+_OTHERS = (
     "approved",
     "rejected",
     "expired",
@@ -102,6 +123,15 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel)
 
 
+class TestHeader(_Part):
+    """What makes a request test traffic; the case of the name does not count."""
+
+    __test__ = False  # what its name would make of it
+
+    name: str = Field(pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,40}$")
+    value: str = Field(pattern=r"^[A-Za-z0-9._:/=;, -]{1,128}$")
+
+
 class Service(_Part):
     """The service that is deployed."""
 
@@ -124,12 +154,23 @@ class Service(_Part):
         },
         description="by container: what blue and what green runs",
     )
+    test_header: TestHeader | None = Field(
+        None, description="by which listener rules and Service Connect know test traffic; x-release: green"
+    )
+    address: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]{1,127}:[0-9]{1,5}$",
+        description="its alias in Service Connect, as HOST:PORT; by default NAME:8080",
+    )
 
 
 class HookEntry(_Part):
     """An entry of the service's ``lifecycleHooks``."""
 
     hook: str = Field(description="a hook of this project by its package, pause, or scripted")
+    name: str | None = Field(
+        None, pattern=r"^[A-Za-z0-9_-]{1,64}$", description="scripted: what reports and `expect` call it"
+    )
     stages: tuple[Stage, ...] = Field(min_length=1)
     hook_details: dict[str, Any] | str | None = None
     policy: dict[str, Any] = Field(default={}, description="the organisation's policy of the function")
@@ -145,12 +186,19 @@ class HookEntry(_Part):
     def _fits_its_kind(self) -> Self:
         if (self.hook == "scripted") != bool(self.replies):
             raise ValueError("replies belong to a scripted hook, which needs at least one")
+        if self.name is not None and self.hook != "scripted":
+            raise ValueError("a name belongs to a scripted hook; others have their own")
         barred = {Stage.TEST_TRAFFIC_SHIFT, Stage.PRODUCTION_TRAFFIC_SHIFT}
         if self.hook == "pause" and barred & set(self.stages):
             raise ValueError("a PAUSE hook can't be at TEST_TRAFFIC_SHIFT or PRODUCTION_TRAFFIC_SHIFT")
         if self.hook != "pause" and self.timeout_in_minutes > 1440:
             raise ValueError("a Lambda hook's time-out is at most 1440 minutes")
         return self
+
+    @property
+    def called(self) -> str:
+        """What reports call it, as long as there is one of it."""
+        return self.name or self.hook
 
 
 class Expectation(_Part):
@@ -183,11 +231,42 @@ class Expectation(_Part):
     )
 
 
+class TemplateSource(_Part):
+    """The CloudFormation template that a scenario's service is read from."""
+
+    file: str = Field(min_length=1, description="relative to the scenario file")
+    service: str | None = Field(
+        None, description="by its name, logical id or nested stack; not needed where there is one"
+    )
+    parameters: dict[str, str | int | float | bool] = Field(
+        default={}, description="go before the template's defaults"
+    )
+    hook_details: dict[str, dict[str, Any]] = Field(
+        default={}, description="by hook: keys that replace the template's, for shorter times"
+    )
+    policies: dict[str, dict[str, Any]] = Field(
+        default={}, description="by hook: keys of the organisation's policy, before those of a function here"
+    )
+
+    def beside(self, scenario_file: str | Path) -> str:
+        """Return the path of the template, as short as it can be written from here."""
+        path = os.path.normpath(Path(scenario_file).parent / self.file)
+        near = os.path.relpath(path)
+        return path if near.startswith(os.pardir) else near
+
+
+# What a scenario says itself or has a template say.
+_OF_THE_TEMPLATE = ("service", "strategy", "alarms", "hooks")
+
+
 class Scenario(_Part):
     """One rehearsal."""
 
     name: str = ""
     description: str = ""
+    template: TemplateSource | None = Field(
+        None, description="where service, strategy, alarms and hooks are read from"
+    )
     service: Service = Service()
     strategy: Strategy = Strategy()
     alarms: tuple[str, ...] = Field((), description="CloudWatch alarms that roll the deployment back")
@@ -241,6 +320,8 @@ class Scenario(_Part):
             scenario = cls.model_validate({"name": Path(file).stem, **document.data})
         except ValidationError as error:
             raise _pointed(document, cls, error) from error
+        if scenario.template is not None:
+            scenario = _with_template(scenario, scenario.template, document)
         _check_hooks(scenario, document)
         _check_actors(scenario, document)
         return scenario
@@ -250,8 +331,8 @@ class Scenario(_Part):
         seen: Counter[str] = Counter()
         hooks = []
         for entry in self.hooks:
-            seen[entry.hook] += 1
-            name = entry.hook if seen[entry.hook] == 1 else f"{entry.hook}-{seen[entry.hook]}"
+            seen[entry.called] += 1
+            name = entry.called if seen[entry.called] == 1 else f"{entry.called}-{seen[entry.called]}"
             pause = entry.hook == "pause"
             hooks.append(
                 LifecycleHook(
@@ -268,19 +349,52 @@ class Scenario(_Part):
         return tuple(hooks)
 
 
+def _with_template[ScenarioT: Scenario](
+    scenario: ScenarioT, source: TemplateSource, document: Document
+) -> ScenarioT:
+    """Return a scenario with all that its template says."""
+    # What a template is read with imports much, and knows what a scenario consists of.
+    from rehearsal.from_template import read  # noqa: PLC0415
+    from rehearsal.template_services import NotInTemplateError  # noqa: PLC0415  # as above
+
+    for key in _OF_THE_TEMPLATE:
+        if key in document.data:
+            raise document.error((key,), f"the template says what {key} is; leave this or template out")
+    file = source.beside(document.file)
+    try:
+        reading = read(
+            file,
+            source.service,
+            parameters={name: as_text(value) or "" for name, value in source.parameters.items()},
+            hook_details=source.hook_details,
+            policies=source.policies,
+        )
+    except NotInTemplateError as error:
+        raise document.error(("template", error.key), str(error)) from error
+    parts = {name: getattr(reading, name) for name in _OF_THE_TEMPLATE}
+    found = source.model_copy(update={"file": file, "service": reading.name})
+    return scenario.model_copy(update={**parts, "template": found})
+
+
 def built_in() -> dict[str, Path]:
-    """Return the scenarios of the tour by name."""
+    """Return all scenarios that come along, by name, those of the tour first."""
     files = {file.stem: file for file in sorted(BUILT_IN.glob("*.yaml"))}
-    return {name: files[name] for name in sorted(files, key=lambda name: (*TOUR, name).index(name))}
+    return {name: files[name] for name in sorted(files, key=lambda name: (*TOUR, *_OTHERS, name).index(name))}
+
+
+def tour() -> dict[str, Path]:
+    """Return the scenarios of the tour by name."""
+    files = built_in()
+    return {name: files[name] for name in TOUR}
 
 
 def find(name: str) -> Path:
     """Return the file of a built-in scenario or the path as given; raises :class:`DocumentError`."""
-    if Path(name).suffix in {".yaml", ".yml", ".json"} or "/" in name:
+    if Path(name).suffix in {".yaml", ".yml", ".json", ".template"} or "/" in name:
         return Path(name)
     known = built_in()
     if name not in known:
-        raise DocumentError(f"{name}: no such scenario{_nearest(name, known)}")
+        raise DocumentError(f"{name}: no such scenario{nearest(name, known)}")
     return known[name]
 
 
@@ -288,14 +402,14 @@ def _check_hooks(scenario: Scenario, document: Document) -> None:
     known = ("pause", "scripted", *functions.hooks(functions.deployed()))
     for index, entry in enumerate(scenario.hooks):
         if entry.hook not in known:
-            message = f"unknown hook {entry.hook!r}{_nearest(entry.hook, known)}"
+            message = f"unknown hook {entry.hook!r}{nearest(entry.hook, known)}"
             raise document.error(("hooks", index, "hook"), message)
     attached = [hook.name for hook in scenario.lifecycle_hooks("", "")]
     for key in ("answers", "because", "calls_at_most", "calls_at_least"):
         for name in getattr(scenario.expect, key):
             if name not in attached:
                 where = ("expect", to_camel(key), name)
-                raise document.error(where, f"no such hook here{_nearest(name, attached)}")
+                raise document.error(where, f"no such hook here{nearest(name, attached)}")
 
 
 def _check_actors(scenario: Scenario, document: Document) -> None:
@@ -344,7 +458,7 @@ def _check_queues(scenario: Scenario, document: Document) -> None:
     for index, queue in workers:
         if queue not in queues:
             raise document.error(
-                ("actors", index, "workers"), f"no queue actor is called {queue!r}{_nearest(queue, queues)}"
+                ("actors", index, "workers"), f"no queue actor is called {queue!r}{nearest(queue, queues)}"
             )
     if len(workers) > 1:
         raise document.error(("actors", workers[1][0]), "one workers actor is enough for all tasks")
@@ -353,7 +467,8 @@ def _check_queues(scenario: Scenario, document: Document) -> None:
             raise document.error(("expect", to_camel(key)), "there is no workers actor here")
 
 
-def _nearest(name: str, known: Iterable[str]) -> str:
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return the end of a sentence that names what was meant; nothing where nothing is near."""
     near = difflib.get_close_matches(name, sorted(known), n=1)
     return f", did you mean {near[0]!r}?" if near else ""
 
@@ -372,7 +487,7 @@ def _pointed(
     if message == found["msg"]:
         message = message[:1].lower() + message[1:]
     if found["type"] == "extra_forbidden":
-        message = "unknown key" + _nearest(str(path[-1]), _keys(model, inner[:-1]))
+        message = "unknown key" + nearest(str(path[-1]), _keys(model, inner[:-1]))
     elif "input" in found and not isinstance(found["input"], dict | list):
         message += f", got {found['input']!r}"
     if found["type"] != "missing":

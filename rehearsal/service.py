@@ -54,7 +54,8 @@ class DeployedService:
         self.clock = clock
         self.images = images or Images()
         self.arn = ServiceArn("aws", region, account, scenario.service.cluster, scenario.service.name)
-        self.address = (scenario.service.name, 8080)
+        host, _, port = (scenario.service.address or f"{scenario.service.name}:8080").rpartition(":")
+        self.address = (host, int(port))
         """Host and port of its Service Connect alias."""
         self._task_definitions = 40
         self.active: list[ServiceRevision] = []

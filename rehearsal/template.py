@@ -13,6 +13,7 @@ well-formed names (``rehearsal.resource_names``), so equal references give equal
 """
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,6 +32,8 @@ __all__ = ["Function", "Place", "Resource", "Template", "Unresolved"]
 # Nesting has no quota in CloudFormation; a template that includes itself has to end somewhere.
 MAX_NESTING = 5
 MAX_TEMPLATES = 50
+
+_ATTRIBUTE = re.compile(r"[A-Za-z0-9_.:-]{1,255}")
 
 _NESTED = {"AWS::CloudFormation::Stack": "TemplateURL", "AWS::Serverless::Application": "Location"}
 
@@ -88,12 +91,12 @@ class Template:
         *,
         parameters: Mapping[str, object] | None = None,
         place: Place | None = None,
-        nesting: int = 0,
+        above: tuple[str, ...] = (),
         effort: _Effort | None = None,
     ) -> None:
         self.document = document
         self.place = place or Place()
-        self._nesting = nesting
+        self._above = (*above, os.path.realpath(document.file))
         self._effort = effort or _Effort()
         self._memory = _Memory()
         data = document.data
@@ -256,6 +259,8 @@ class Template:
         named = self._named(name)
         if isinstance(named, Unresolved):
             return named
+        if not _ATTRIBUTE.fullmatch(attribute):
+            return Unresolved(f"{name} has no attribute {shown(attribute)}", name)
         if named.type == "AWS::Serverless::Function" and attribute in {"Alias", "Version"}:
             return self.ref(f"{name}.{attribute}")  # written ${Function.Alias}
         return named.attribute(attribute)
@@ -437,16 +442,24 @@ class Template:
         here: Path_ = ("Resources", logical_id)
         raw = self._section("Resources")[logical_id]
         location = self._property(logical_id, _NESTED[raw["Type"]])
+        metadata = raw.get("Metadata")
+        is_here = isinstance(location, str) and "://" not in location
+        if not is_here and isinstance(metadata, Mapping) and "aws:asset:path" in metadata:
+            # The CDK uploads nested templates, and notes where they are on this machine.
+            # https://docs.aws.amazon.com/cdk/v2/guide/assets.html
+            location = metadata["aws:asset:path"]
         if not isinstance(location, str) or "://" in location or "\0" in location:
             return None
         self._effort.templates += 1
-        if self._nesting >= MAX_NESTING or self._effort.templates > MAX_TEMPLATES:
+        if len(self._above) > MAX_NESTING or self._effort.templates > MAX_TEMPLATES:
             return self.document.error(
                 here, f"more than {MAX_NESTING} templates deep or {MAX_TEMPLATES} in all"
             )
         file = os.path.normpath(Path(self.file).parent / location)
         if not Path(file).is_file():
             return self.document.error(here, f"the nested template {shown(location)} is not a file here")
+        if os.path.realpath(file) in self._above:
+            return self.document.error(here, f"the template {shown(location)} nests itself, without end")
         parameters = self._property(logical_id, "Parameters")
         place = Place(
             region=self.place.region,
@@ -459,7 +472,7 @@ class Template:
                 _read_document(file),
                 parameters=parameters if isinstance(parameters, dict) else {},
                 place=place,
-                nesting=self._nesting + 1,
+                above=self._above,
                 effort=self._effort,
             )
         except DocumentError as error:

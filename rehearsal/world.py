@@ -21,7 +21,8 @@ from unittest.mock import patch
 
 from moto.sns.models import sns_backends
 
-from rehearsal import ecs_events, functions, load_channel
+from rehearsal import ecs_events, functions, load_channel, model
+from rehearsal.aws import elbv2
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.aws.faults import Make
 from rehearsal.aws.identities import ALLOW_ALL
@@ -37,7 +38,7 @@ from rehearsal.polling import Invocation, Target
 from rehearsal.runtime import Invocation as Answer
 from rehearsal.runtime import Runtime
 from rehearsal.runtime.in_process import InProcess, cool
-from rehearsal.scenario import HookEntry, Scenario
+from rehearsal.scenario import HookEntry, Scenario, TestHeader
 from rehearsal.service import DeployedService
 from rehearsal.switches import Switches
 from rehearsal.timing import ClockFile, Environment, Process, RealEnvironment, VirtualEnvironment
@@ -150,7 +151,12 @@ class Rehearsal:
             {**scenario.switches.model_dump(exclude_defaults=True), **(switches or {})}
         )
         env: Environment = VirtualEnvironment() if self.clock == "virtual" else RealEnvironment()
-        with env.travelling(self.clock_file), quiet_library(), _seeded_nonces(seed):
+        with (
+            env.travelling(self.clock_file),
+            quiet_library(),
+            _seeded_nonces(seed),
+            _test_header(scenario.service.test_header),
+        ):
             self.cloud.reset(seed=seed, switches=chosen)
             cool()
             rng = random.Random(seed)  # noqa: S311  # not for secrets
@@ -523,6 +529,21 @@ def _seeded_nonces(seed: int) -> Iterator[None]:
     """Let what hooks in this process draw at random be the same in each run, as all else is."""
     rng = random.Random(seed)  # noqa: S311  # not for secrets
     with patch.object(clock, "nonce", lambda: f"{rng.getrandbits(64):016x}"):
+        yield
+
+
+@contextlib.contextmanager
+def _test_header(header: TestHeader | None) -> Iterator[None]:
+    """Let listener rules, Service Connect and who sends test traffic go by the service's own header."""
+    if header is None:
+        yield
+        return
+    from rehearsal.actors import generator, servers  # noqa: PLC0415  # actors know the world
+
+    pair = (header.name.lower(), header.value)
+    with contextlib.ExitStack() as stack:
+        for module in (model, generator, servers, elbv2):
+            stack.enter_context(patch.object(module, "TEST_HEADER", pair))
         yield
 
 

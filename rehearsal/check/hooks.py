@@ -32,8 +32,8 @@ def known_hooks() -> dict[str, KnownHook]:
     return found
 
 
-def recognised(target: object, function: Function | None, known: Mapping[str, KnownHook]) -> KnownHook | None:
-    """Tell which of our hooks a hook entry invokes; ``None`` for somebody else's.
+def recognised[HookT](target: object, function: Function | None, known: Mapping[str, HookT]) -> HookT | None:
+    """Tell which of our hooks, by package, a hook entry invokes; ``None`` for somebody else's.
 
     In the template, the handler decides, and the logical id where no handler stands. Elsewhere only
     names are left: the function's in the ARN, or that of the export, output or parameter that holds it.

@@ -22,7 +22,7 @@ def rehearsal() -> Iterator[Rehearsal]:
 
 
 class Tour(NamedTuple):
-    """`rehearse` without arguments, run once."""
+    """`rehearse --all`, run once."""
 
     code: int
     printed: str
@@ -45,7 +45,7 @@ def _take_the_tour(file: Path) -> None:
 
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()) as printed:
         patch.setattr(cli, "_tour", watched)
-        code = cli.main([])
+        code = cli.main(["--all"])
     # A tuple: not every worker knows this module by the same name.
     by_scenario = {outcome.scenario: outcome for outcome in outcomes}
     file.write_bytes(pickle.dumps((code, printed.getvalue(), by_scenario)))

@@ -12,9 +12,11 @@ import pytest
 from pydantic import TypeAdapter
 
 import hooks.manual_approval.handler  # noqa: F401  # its logger keeps the standard output it first sees
-from rehearsal.cli import main
+from rehearsal import cli
+from rehearsal.cli import MANY_SCENARIOS, main
+from rehearsal.default_actors import MANNERS
 from rehearsal.outcome import Outcome
-from rehearsal.scenario import built_in
+from rehearsal.scenario import TOUR, Scenario, built_in
 from rehearsal.switches import Switches, values
 
 from .conftest import Tour
@@ -156,6 +158,8 @@ def test_options_that_make_no_sense_exit_with_2(
     ("arguments", "words"),
     [
         ([], ["--repeat N", "--switches {all}", "--json FILE", "--html FILE", "Exit code 0"]),
+        ([], ["--all", "--service NAME", "--green HOW", "template.yaml --service catalog --green errors"]),
+        ([], ["--green HOW", *MANNERS]),
         (["list"], ["scenarios", "actors", "switches"]),
         (["check"], ["TEMPLATE", "--strict", "--parameter NAME=VALUE", "--json"]),
         (["replay"], ["RECORD", "byte for byte"]),
@@ -174,10 +178,38 @@ def test_every_command_has_help(
     assert [word for word in words if word not in out] == []
 
 
-def test_the_tour_is_every_built_in_scenario(tour: Tour) -> None:
+def test_all_scenarios_are_run_with_the_tour_first(tour: Tour) -> None:
     assert tour.code == 0
+    assert list(built_in())[: len(TOUR)] == list(TOUR)
     assert re.findall(r"^== ([\w-]+)", tour.printed, re.MULTILINE) == list(built_in())
     assert f"{len(built_in())} of {len(built_in())} as expected" in tour.printed
+
+
+@pytest.mark.parametrize(("arguments", "names"), [([], TOUR), (["--all"], tuple(built_in()))])
+def test_without_a_name_the_tour_is_run(
+    arguments: list[str], names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run: list[str] = []
+
+    def note(_: object, scenarios: Sequence[Scenario], *__: object) -> list[Outcome]:
+        run.extend(scenario.name for scenario in scenarios)
+        return []
+
+    monkeypatch.setattr(cli, "_tour", note)
+
+    assert main(arguments) == 0
+    assert tuple(run) == names
+
+
+def test_what_other_processes_play_is_told_as_if_it_were_played_here(
+    quick: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [quick] * MANY_SCENARIOS
+
+    alone, shared = (run([*files, "--jobs", jobs], capsys) for jobs in ("1", "2"))
+
+    assert (alone[0], alone[1].count("== quick: A hook that agrees.")) == (0, MANY_SCENARIOS)
+    assert shared == alone
 
 
 def test_a_pipe_gets_plain_text(quick: str) -> None:
@@ -296,6 +328,7 @@ def test_list_names_scenarios_actors_and_switches(capsys: pytest.CaptureFixture[
     code, out, _ = run(["list"], capsys)
 
     assert code == 0
+    assert re.findall(r"^  ([\w-]+)\n", out, re.MULTILINE)[: len(TOUR)] == list(TOUR)
     assert [
         name for name in [*built_in(), "approver", "trouble", *Switches.model_fields] if name not in out
     ] == []

@@ -15,7 +15,7 @@ from .conftest import Tour
 SCENARIOS = {
     name: scenario
     for name, scenario in ((name, Scenario.read(file)) for name, file in built_in().items())
-    if any(entry.hook == "image_trust" for entry in scenario.hooks)
+    if {entry.hook for entry in scenario.hooks} == {"image_trust"}
 }
 
 
@@ -41,9 +41,9 @@ def test_over_http_everything_is_as_it_is_in_process(over_http: Rehearsal, tour:
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_a_hook_knows_nothing_from_an_earlier_run(rehearsal: Rehearsal, tour: Tour, name: str) -> None:
-    for _ in range(2):
-        outcome = rehearsal.run(SCENARIOS[name])
-        assert outcome.model_dump_json() == tour.outcomes[name].model_dump_json()
+    rehearsal.run(SCENARIOS[name])
+
+    assert rehearsal.run(SCENARIOS[name]).model_dump_json() == tour.outcomes[name].model_dump_json()
 
 
 def test_a_run_in_which_an_image_comes_late_is_no_other_after_one_in_which_it_was_there(

@@ -27,10 +27,12 @@ ACTORS = [
     "release",
     "repairer",
     "servers",
+    "site",
     "stop",
     "sweeper",
     "traffic",
     "trouble",
+    "visitors",
     "workers",
 ]
 NO_DURATION = "expected a duration such as 45s, 10m or 1h30m, of at most 365d"

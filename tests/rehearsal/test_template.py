@@ -310,6 +310,14 @@ def test_services_know_the_lines_of_what_functions_made_of_them() -> None:
     ]
 
 
+def test_an_attribute_that_no_resource_has_is_named() -> None:
+    one = template("Resources: {Queue: {Type: AWS::SQS::Queue}}")
+
+    assert (
+        str(one.resolve({"Fn::GetAtt": ["Queue", '{"Arn": 1}']})) == "<Queue has no attribute '{\"Arn\": 1}'>"
+    )
+
+
 def test_values_pass_through_nested_templates(tmp_path: Path) -> None:
     (tmp_path / "inner.yaml").write_text(
         "Parameters: {Name: {Type: String}}\n"

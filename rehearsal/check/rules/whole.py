@@ -28,9 +28,9 @@ _SKIPPED_FOLDERS = frozenset({"node_modules", "tests", "test", "__pycache__", "v
 _OLD_DELAY = re.compile(r"""["']callBackDelaySeconds["']|\bcallBackDelaySeconds\s*[:=]""")
 
 
-@rule("no-services", Severity.WARNING, CLOUDFORMATION_SERVICE)
+@rule("no-services", Severity.INFO, CLOUDFORMATION_SERVICE)
 def no_services(stack: Stack) -> Iterator[Problem]:
-    """Warn of a template without a service."""
+    """Mention a template without a service, which may be a network's or a function's."""
     if not stack.services:
         document = stack.template.document
         yield (
@@ -122,9 +122,8 @@ def not_checked(stack: Stack) -> Iterator[Problem]:
         for logical_id, reason in template.not_read:
             place = Where(template.file, template.document.line(("Resources", logical_id)))
             yield place, f"{logical_id}: not looked into: {reason}"
+    yield from _unresolved(stack)
     for service in stack.services:
-        for path, unresolved in service.unresolved():
-            yield service.at(*path), f"{service.called(*path)} could not be checked: {unresolved.reason}"
         for hook in service.hooks:
             elsewhere = isinstance(hook.target, str) and ":function:" in hook.target and hook.function is None
             if hook.is_lambda and elsewhere:
@@ -133,3 +132,33 @@ def not_checked(stack: Stack) -> Iterator[Problem]:
                     hook.at("HookTargetArn"),
                     f"{hook.label}: the function is not in this template, so its {what} could not be checked",
                 )
+
+
+def _unresolved(stack: Stack) -> Iterator[Problem]:
+    """Yield what can't be told; what hangs on one parameter without a value, together."""
+    found: dict[str, list[tuple[Where, str]]] = {}
+    for service in stack.services:
+        for path, unresolved in service.unresolved():
+            place, message = service.at(*path), f"{service.called(*path)} could not be checked: "
+            declared = stack.template.parameter_names & {unresolved.name}
+            key = unresolved.name if declared else f"{place}{message}"
+            found.setdefault(key, []).append((place, message + unresolved.reason))
+    for name, problems in found.items():
+        if len(problems) == 1:
+            yield problems[0]
+            continue
+        file = stack.template.file
+        places = sorted({place for place, _ in problems})
+        needed = ", ".join(f"{_near(place.file, file)}{place.line}" for place in places)
+        yield (
+            Where(file, stack.template.document.line(("Parameters", name))),
+            (
+                f"the parameter {name} has no value, so nothing could be checked that needs it: {needed}; "
+                "give it one with --parameter"
+            ),
+        )
+
+
+def _near(file: str, template: str) -> str:
+    """Return how a line of a file is called in a sentence about a template."""
+    return "line " if file == template else f"{os.path.relpath(file, Path(template).parent)}:"

@@ -18,6 +18,8 @@ from shared.lifecycle import Stage
 from tests.rehearsal.check.stand_ins import KNOWN
 
 TEMPLATES = Path(__file__).parent / "templates"
+PROJECT = Path(__file__).parents[3]
+EXAMPLES = sorted((PROJECT / "examples").rglob("*template.yaml"))
 GOLDEN = sorted(TEMPLATES.glob("*.yaml")) + sorted(TEMPLATES.glob("*.json"))
 
 
@@ -59,6 +61,23 @@ def test_a_template_gets_the_findings_beside_it(template: Path) -> None:
         expected.write_text(printed, encoding="utf-8")
     assert printed == expected.read_text(encoding="utf-8")
     assert code == int(": error: " in printed)
+
+
+@pytest.mark.parametrize("template", EXAMPLES, ids=lambda path: str(path.relative_to(PROJECT)))
+def test_nothing_in_the_examples_would_be_rejected_or_bite(template: Path) -> None:
+    code, printed = check(str(template), known=known_hooks(), strict=True)
+
+    assert code == 0, printed
+
+
+def test_what_hangs_on_one_parameter_is_one_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(PROJECT)
+
+    _, printed = check("examples/unicorn_watch/template.yaml")
+
+    (role,) = [line for line in printed.splitlines() if "HookInvocationRoleArn" in line]
+    assert role.startswith("examples/unicorn_watch/template.yaml:")
+    assert role.count("/template.yaml:") == 1 + 8  # of the parameter, and of each hook
 
 
 def test_every_rule_is_shown_by_a_template() -> None:

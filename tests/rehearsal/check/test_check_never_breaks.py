@@ -1,6 +1,7 @@
 """Whatever a file holds, a check ends with findings or with one line that says why it can't be read."""
 
 import io
+import itertools
 import json
 import string
 from collections.abc import Callable
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 
 from rehearsal.check import run
 from rehearsal.document import DocumentError
+from rehearsal.from_template import read
 from rehearsal.template import Template
+from rehearsal.template_services import NotInTemplateError
 from shared.lifecycle import Stage
 from tests.rehearsal.check.stand_ins import KNOWN
 
@@ -118,6 +121,33 @@ def test_any_value_is_read_or_refused(tmp_path_factory: Any, value: Any, write: 
 @given(template=TEMPLATES)
 def test_any_template_is_checked(tmp_path_factory: Any, template: Any) -> None:
     checked(tmp_path_factory.getbasetemp(), json.dumps(template))
+
+
+OF_A_SERVICE = st.sampled_from(
+    words("ServiceName Cluster DesiredCount TaskDefinition LoadBalancers ServiceConnectConfiguration")
+)
+NUMBER = itertools.count()
+
+
+@A_FEW_SECONDS
+@given(template=TEMPLATES, more=st.dictionaries(OF_A_SERVICE, VALUES, max_size=4), hook=PROPERTIES)
+def test_any_service_is_read_as_a_scenario_or_refused(
+    tmp_path_factory: Any, template: Any, more: dict[str, Any], hook: dict[str, Any]
+) -> None:
+    properties = template["Resources"]["S"]["Properties"]
+    properties.update(more)
+    hooks = properties["DeploymentConfiguration"].setdefault("LifecycleHooks", [hook])
+    # Files that follow each other too quickly have one time of change, and are taken for the same.
+    file = tmp_path_factory.getbasetemp() / f"service-{next(NUMBER)}.json"
+    file.write_text(json.dumps(template), encoding="utf-8")
+    try:
+        reading = read(file, "S")
+    except (DocumentError, NotInTemplateError) as error:
+        assert "\n" not in str(error)
+    else:
+        assert len(reading.hooks) <= len(hooks or ())
+    finally:
+        file.unlink()
 
 
 @A_FEW_SECONDS
