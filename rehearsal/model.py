@@ -71,14 +71,16 @@ class LifecycleHook:
     timeout_action: Literal["ROLLBACK", "CONTINUE"] = "ROLLBACK"
 
 
-# What a request to a rehearsed service needs to be test traffic: a header and its value, for Service Connect
-# and for listener rules alike.
+# What makes a request to a rehearsed service test traffic, where the service says nothing else: a header
+# and its value, for Service Connect and for listener rules alike.
 TEST_HEADER = ("x-release", "green")
 
 
-def service_connect_configuration(port_name: str, namespace: str, host: str, port: int) -> JsonObject:
+def service_connect_configuration(
+    port_name: str, namespace: str, host: str, port: int, *, header: tuple[str, str] = TEST_HEADER
+) -> JsonObject:
     """Return the ``serviceConnectConfiguration`` of a service with one port and one alias."""
-    name, value = TEST_HEADER
+    name, value = header
     rule = {"header": {"name": name, "value": {"exact": value}}}
     alias = {"port": port, "dnsName": host, "testTrafficRules": rule}
     return {
@@ -112,6 +114,8 @@ class ServiceRevision:
     """``serviceConnectConfiguration``."""
     resolved_load_balancers: list[JsonObject] | None = None
     """``resolvedConfiguration.loadBalancers``; ``None`` until the revision is active."""
+    test_header: tuple[str, str] = TEST_HEADER
+    """What leads test traffic to it, at a load balancer's rule and in the namespace alike: name and value."""
 
 
 @dataclass(slots=True, kw_only=True)

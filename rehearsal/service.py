@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from rehearsal.images import Images
 from rehearsal.machine import Plan
 from rehearsal.model import (
+    TEST_HEADER,
     ContainerImage,
     ControlPlane,
     JsonObject,
@@ -57,6 +58,9 @@ class DeployedService:
         host, _, port = (scenario.service.address or f"{scenario.service.name}:8080").rpartition(":")
         self.address = (host, int(port))
         """Host and port of its Service Connect alias."""
+        told = scenario.service.test_header
+        self.test_header = (told.name, told.value) if told else TEST_HEADER
+        """What leads test traffic to green: a header's name and value."""
         self._task_definitions = 40
         self.active: list[ServiceRevision] = []
         """Revisions with tasks, the serving one last."""
@@ -226,6 +230,7 @@ class DeployedService:
             ],
             load_balancers=self._load_balancers(),
             service_connect=self._service_connect(),
+            test_header=self.test_header,
         )
         self.plane.revisions[str(revision.arn)] = revision
         return revision
@@ -329,7 +334,7 @@ class DeployedService:
         if self.scenario.service.exposure not in {"service-connect", "alb+service-connect"}:
             return None
         return {
-            **service_connect_configuration("http", self.arn.cluster, *self.address),
+            **service_connect_configuration("http", self.arn.cluster, *self.address, header=self.test_header),
             "logConfiguration": {
                 "logDriver": "awslogs",
                 "options": {

@@ -21,8 +21,7 @@ from unittest.mock import patch
 
 from moto.sns.models import sns_backends
 
-from rehearsal import ecs_events, functions, load_channel, model
-from rehearsal.aws import elbv2
+from rehearsal import ecs_events, functions, load_channel
 from rehearsal.aws.cloud import ACCOUNT, Cloud
 from rehearsal.aws.faults import Make
 from rehearsal.aws.identities import ALLOW_ALL
@@ -38,7 +37,7 @@ from rehearsal.polling import Invocation, Target
 from rehearsal.runtime import Invocation as Answer
 from rehearsal.runtime import Runtime
 from rehearsal.runtime.in_process import InProcess, cool
-from rehearsal.scenario import HookEntry, Scenario, TestHeader
+from rehearsal.scenario import HookEntry, Scenario
 from rehearsal.service import DeployedService
 from rehearsal.switches import Switches
 from rehearsal.timing import ClockFile, Environment, Process, RealEnvironment, VirtualEnvironment
@@ -155,7 +154,6 @@ class Rehearsal:
             env.travelling(self.clock_file),
             quiet_library(),
             _seeded_nonces(seed),
-            _test_header(scenario.service.test_header),
         ):
             self.cloud.reset(seed=seed, switches=chosen)
             cool()
@@ -529,21 +527,6 @@ def _seeded_nonces(seed: int) -> Iterator[None]:
     """Let what hooks in this process draw at random be the same in each run, as all else is."""
     rng = random.Random(seed)  # noqa: S311  # not for secrets
     with patch.object(clock, "nonce", lambda: f"{rng.getrandbits(64):016x}"):
-        yield
-
-
-@contextlib.contextmanager
-def _test_header(header: TestHeader | None) -> Iterator[None]:
-    """Let listener rules, Service Connect and who sends test traffic go by the service's own header."""
-    if header is None:
-        yield
-        return
-    from rehearsal.actors import generator, servers  # noqa: PLC0415  # actors know the world
-
-    pair = (header.name.lower(), header.value)
-    with contextlib.ExitStack() as stack:
-        for module in (model, generator, servers, elbv2):
-            stack.enter_context(patch.object(module, "TEST_HEADER", pair))
         yield
 
 

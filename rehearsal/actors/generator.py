@@ -18,7 +18,7 @@ from rehearsal.actors import Actor, actor
 from rehearsal.aws.elbv2 import TEST_PORT
 from rehearsal.durations import Duration
 from rehearsal.generator_process import GeneratorProcess, latest_progress, line_of
-from rehearsal.model import TEST_HEADER, JsonObject
+from rehearsal.model import JsonObject
 from rehearsal.simulated_load import Answerer, Manner, Route, SimulatedEngine, Surroundings
 from rehearsal.timing import Process
 from rehearsal.world import World
@@ -249,11 +249,11 @@ def _has_messages(queue: Queue) -> bool:
 
 def _route(world: World) -> Route:
     """Return what leads requests to revisions: by the test header, and by where traffic is at that moment."""
-    name, value = TEST_HEADER
+    name, value = world.deployed.test_header
 
     def lead(headers: Mapping[str, str]) -> Answerer:
         deployment, plane = world.machine.deployment, world.cloud.control_plane
-        is_test = any(key.lower() == name and given == value for key, given in headers.items())
+        is_test = any(key.lower() == name.lower() and given == value for key, given in headers.items())
         serving = next((one for one in deployment.sources if one.production_weight), deployment.target)
         reached = deployment.target if is_test and deployment.target.test_weight else serving
         other = serving if reached is deployment.target else deployment.target

@@ -15,7 +15,7 @@ from rehearsal.loopback.applications import PREFIXES, Application, Service
 from rehearsal.loopback.front import Front, RouterName, Rules, front
 from rehearsal.loopback.front_log import Routed, by_minute
 from rehearsal.loopback.program import Colour
-from rehearsal.model import TEST_HEADER, ServiceRevision
+from rehearsal.model import ServiceRevision
 from rehearsal.outcome import Happening, WeightsChanged
 from rehearsal.timing import Process
 from rehearsal.world import World
@@ -132,7 +132,7 @@ class Servers(Actor):
     def _serve_own(self, world: World, colours: dict[Colour, ServiceRevision]) -> None:
         loopback = world.closing.enter_context(
             Loopback(
-                header=TEST_HEADER,
+                header=colours["green"].test_header,
                 blue=self.blue.behaviour(colours["blue"]),
                 green=self.green.behaviour(colours["green"]),
             )
@@ -191,7 +191,7 @@ class Servers(Actor):
         for application in applications.values():
             application.wait()
         ports = {colour: application.port for colour, application in applications.items()}
-        rules = Rules(header=_test_header(colours["green"]), prefix=PREFIXES[app], ports=ports)
+        rules = Rules(header=colours["green"].test_header, prefix=PREFIXES[app], ports=ports)
         return world.closing.enter_context(lead(rules))
 
     def _publish(self, world: World, leading: Front, colours: dict[Colour, ServiceRevision]) -> Process:
@@ -231,12 +231,3 @@ def _revisions(world: World) -> dict[Colour, ServiceRevision]:
 def _marker(revision: ServiceRevision) -> str:
     """Return what a revision calls itself in its answers: FAMILY:REVISION."""
     return revision.task_definition.rpartition("/")[2]
-
-
-def _test_header(revision: ServiceRevision) -> tuple[str, str]:
-    """Return what test traffic is asked for by, at the load balancer and in the namespace alike."""
-    for service in (revision.service_connect or {}).get("services", ()):
-        for alias in service.get("clientAliases", ()):
-            if header := alias.get("testTrafficRules", {}).get("header"):
-                return str(header["name"]), str(header["value"]["exact"])
-    return TEST_HEADER

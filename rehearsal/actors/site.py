@@ -26,7 +26,6 @@ from rehearsal.actors import Actor, actor
 from rehearsal.document import DocumentError
 from rehearsal.durations import Duration
 from rehearsal.loopback import LOOPBACK
-from rehearsal.model import TEST_HEADER
 from rehearsal.outcome import Happening, HookCalled, WeightsChanged
 from rehearsal.timing import Process
 from rehearsal.world import World
@@ -122,8 +121,7 @@ class _Answering:
 
     def _reply(self, path: str, headers: Mapping[str, str]) -> Reply:
         deployment, green = self._world.machine.deployment, self._site.green
-        told = self._world.scenario.service.test_header
-        name, value = (told.name, told.value) if told else TEST_HEADER
+        name, value = self._world.deployed.test_header
         given = {key.lower(): sent for key, sent in headers.items()}
         is_test = given.get(name.lower()) == value and bool(deployment.target.test_weight)
         serving = next((one for one in deployment.sources if one.production_weight), deployment.target)

@@ -1,6 +1,7 @@
 """Trouble at AWS: calls that fail, go unanswered or fall short, reads that lag, functions that die."""
 
 import fnmatch
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from botocore.exceptions import ReadTimeoutError
@@ -9,7 +10,7 @@ from pydantic import Field, model_validator
 from rehearsal.actors import Actor, actor
 from rehearsal.aws.call import AwsError, Call
 from rehearsal.aws.cloudwatch import Shortfall, fall_short
-from rehearsal.aws.faults import Make
+from rehearsal.aws.faults import Make, cut_short
 from rehearsal.aws.ssm import ReadLag
 from rehearsal.durations import Duration
 from rehearsal.runtime import FunctionDied
@@ -68,10 +69,12 @@ class Trouble(Actor):
     """
 
     call: ApiCall
-    how: Literal["throttled", "failing", "denied", "unanswered", "partial", "internal-error", "late"] = Field(
+    how: Literal[
+        "throttled", "failing", "denied", "unanswered", "garbled", "partial", "internal-error", "late"
+    ] = Field(
         "throttled",
-        description="unanswered: it takes effect, and the answer is lost; partial, internal-error, late: "
-        "metrics that are incomplete",
+        description="unanswered: it takes effect, and the answer is lost; garbled: the answer breaks off; "
+        "partial, internal-error, late: metrics that are incomplete",
     )
     late_by: Duration = Field(300.0, gt=0, description="late: how old metrics are before they can be read")
     whose: Literal["hooks", "workers", "blue", "green", "everybody"] = Field(
@@ -90,14 +93,19 @@ class Trouble(Actor):
 
     def run(self, world: World) -> Process:
         yield world.env.timeout(self.after)
-        end = world.add_fault(
-            self.call, self._make(), identity=_WHOSE[self.whose], after=self.how == "unanswered"
-        )
+        end = self._begin(world)
         suffix = "" if self.whose == "hooks" else f" for {self.whose}"
         world.spoke("AWS", f"{self.call} {self._manner()}{suffix}")
         yield world.env.timeout(self.lasts)
         end()
         world.spoke("AWS", f"{self.call} works again{suffix}")
+
+    def _begin(self, world: World) -> Callable[[], None]:
+        whose = _WHOSE[self.whose]
+        if self.how == "garbled":
+            fault = world.cloud.faults.add(action=self.call, identity=whose, alter=cut_short)
+            return lambda: world.cloud.faults.remove(fault)
+        return world.add_fault(self.call, self._make(), identity=whose, after=self.how == "unanswered")
 
     def _make(self) -> Make:
         if self.how not in _SHORT:

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from rehearsal.aws.call import AwsError, Call, JsonObject
 from rehearsal.aws.ecs import EcsDeployments
 from rehearsal.aws.shapes import check_shape
-from rehearsal.model import TEST_HEADER, ServiceRevision
+from rehearsal.model import ServiceRevision
 
 PRODUCTION_PORT = 80
 TEST_PORT = 8080
@@ -104,7 +104,7 @@ class LoadBalancers:
                         yield _Entrance(names[key], is_test, revision)
 
     def _rule(self, rule: _Entrance) -> JsonObject:
-        name, value = TEST_HEADER
+        name, value = rule.revision.test_header
         conditions: list[JsonObject] = [
             {"Field": "path-pattern", "Values": ["/*"], "PathPatternConfig": {"Values": ["/*"]}}
         ]
