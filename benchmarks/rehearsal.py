@@ -1,6 +1,6 @@
 """How long rehearsals take, and whether many runs are the same and stay small.
 
-    python -m benchmarks.rehearsal [--repeat 1000]
+    python -m benchmarks.rehearsal [--repeat 1000] [--real]
 
 Whole processes, as a user starts them, set-up (`uv sync`) aside. Of single deployments also the time
 without the start of the process, most of which goes into importing moto.
@@ -18,6 +18,8 @@ from pathlib import Path
 
 from rehearsal.runtimes import open_rehearsal
 from rehearsal.scenario import Scenario
+
+REAL = Path("examples", "unicorn_watch", "real")
 
 LINEAR_AT_ONCE = """\
 description: 3 % steps with bakes of 24 hours, a hook at every stage that answers at once
@@ -55,10 +57,12 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeat", type=int, default=1000, metavar="N")
+    parser.add_argument("--real", action="store_true", help="Unicorn Watch on the real clock as well")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         held = [
-            measured("the tour", [], 30, folder),
+            measured("the tour", [], 30),
+            measured("every built-in scenario", ["--all"], 60),
             alone("LINEAR 3 %, 24-hour bakes, hooks at every stage", LINEAR_AT_ONCE, 2, folder),
             alone("LINEAR 3 %, an approval at each step", LINEAR_APPROVED, 10, folder),
             measured(
@@ -69,6 +73,11 @@ def main() -> int:
             same(folder),
             polls(folder),
         ]
+    if options.real:
+        held += [
+            measured(f"{file.stem}, on the real clock", ["--clock", "real", str(file)], 180)
+            for file in sorted(REAL.glob("*.yaml"))
+        ]
     return 0 if all(held) else 1
 
 
@@ -78,11 +87,10 @@ def scenario(folder: str, text: str) -> str:
     return str(file)
 
 
-def measured(name: str, arguments: list[str], at_most: float, json_to: str | None = None) -> bool:
+def measured(name: str, arguments: list[str], at_most: float) -> bool:
     """Run `rehearse`, print how long it took, and tell whether it ended well and in time."""
-    extra = ["--json", f"{json_to}/outcomes.json"] if json_to else []
     started = time.perf_counter()
-    code = rehearse([*arguments, *extra])
+    code = rehearse(arguments)
     seconds = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
     held = code == 0 and seconds <= at_most
