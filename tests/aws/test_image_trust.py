@@ -22,6 +22,7 @@ from rehearsal.runtime.in_process import cool
 from rehearsal.signing import Artifact, Key, Profile, SigningService, image
 from rehearsal.template import Template
 from shared.record import canonical
+from tests.aws.answers import Answers
 from tests.aws.conftest import BUCKET, TOPIC, Account
 from tests.shared.checkout import (
     BLUE,
@@ -29,7 +30,6 @@ from tests.shared.checkout import (
     REGION,
     START,
     TASK_DEFINITION,
-    assert_valid,
     deploy,
     event,
     split,
@@ -67,7 +67,7 @@ BY_TAG = {"references": {"requireDigest": False}}
 
 
 @dataclass
-class Shop:
+class Shop(Answers):
     """A deployment of one container, and the registry that its image is in."""
 
     account: Account
@@ -115,29 +115,7 @@ class Shop:
         if stage == "ROLLBACK":
             payload = event("PRODUCTION_TRAFFIC_SHIFT", production=split(0, 100), details=self.details)
         invocation = self.account.invoke(FUNCTION, payload, **name, **variables)
-        assert invocation.error is None, invocation.error
-        assert_valid(invocation.reply)
-        self.log = invocation.log_lines
-        reply: dict[str, Any] = invocation.reply
-        if "hookDetails" in reply:
-            self.details = reply["hookDetails"]
-        return reply
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The last call's decision record."""
-        [line] = [line for line in self.log if '"decision_record"' in line]
-        found: dict[str, Any] = json.loads(line)["decision_record"]
-        return found
-
-    @property
-    def reason(self) -> str:
-        return str(self.record["verdict"]["reason"])
-
-    @property
-    def said(self) -> str:
-        """The last call's log, as text."""
-        return "\n".join(str(json.loads(line).get("message")) for line in self.log if line.startswith("{"))
+        return self.heard(invocation)
 
     def fail(self, action: str, code: str, status: int = 400, times: int | None = None) -> None:
         self.account.cloud.faults.add(

@@ -16,6 +16,7 @@ from rehearsal.aws.policy import unused_grants
 from rehearsal.model import ServiceDeployment, Status
 from shared import clock
 from shared.record import canonical
+from tests.aws.answers import Answers
 from tests.aws.conftest import BUCKET, Account
 from tests.shared.checkout import (
     BLUE,
@@ -23,7 +24,6 @@ from tests.shared.checkout import (
     GREEN,
     POST_TEST,
     ROLLBACK_PRODUCTION,
-    assert_valid,
     deploy,
     event,
 )
@@ -59,7 +59,7 @@ TASK_DEFINITION = "checkout:7"
 
 
 @dataclass
-class Shop:
+class Shop(Answers):
     """A blue/green deployment whose green has test traffic, and a generator that a test plays."""
 
     account: Account
@@ -71,29 +71,7 @@ class Shop:
         invocation = self.account.invoke(
             FUNCTION, payload or event(POST_TEST, details=self.details), **variables
         )
-        assert invocation.error is None, invocation.error
-        assert_valid(invocation.reply)
-        self.log = invocation.log_lines
-        reply: dict[str, Any] = invocation.reply
-        if "hookDetails" in reply:
-            self.details = reply["hookDetails"]
-        return reply
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The last call's decision record."""
-        [line] = [line for line in self.log if '"decision_record"' in line]
-        found: dict[str, Any] = json.loads(line)["decision_record"]
-        return found
-
-    @property
-    def reason(self) -> str:
-        return str(self.record["verdict"]["reason"])
-
-    @property
-    def said(self) -> str:
-        """The last call's log, as text."""
-        return "\n".join(str(json.loads(line).get("message")) for line in self.log if line.startswith("{"))
+        return self.heard(invocation)
 
     def let_pass(self, seconds: float) -> None:
         self.account.pass_time(seconds=seconds)

@@ -11,6 +11,7 @@ from hooks.smoke_test.handler import handler
 from rehearsal.aws.call import AwsError
 from rehearsal.aws.policy import unused_grants
 from shared.record import canonical
+from tests.aws.answers import Answers
 from tests.aws.conftest import BUCKET, Account
 from tests.hooks.smoke_test.answering import answering
 from tests.shared.checkout import (
@@ -19,7 +20,6 @@ from tests.shared.checkout import (
     POST_TEST,
     PRE_PRODUCTION,
     ROLLBACK_PRODUCTION,
-    assert_valid,
     event,
 )
 
@@ -29,7 +29,7 @@ OF_GREEN, OF_BLUE = "checkout:8", "checkout:7"
 
 
 @dataclass
-class Shop:
+class Shop(Answers):
     """A blue/green deployment whose green has test traffic."""
 
     account: Account
@@ -45,24 +45,7 @@ class Shop:
         """Call the hook once, as ECS does."""
         sent = payload or event(POST_TEST, details=self.details)
         invocation = self.account.invoke(FUNCTION, sent, HOOK_POLICY=json.dumps(self.policy))
-        assert invocation.error is None, invocation.error
-        assert_valid(invocation.reply)
-        self.log = invocation.log_lines
-        reply: dict[str, Any] = invocation.reply
-        if "hookDetails" in reply:
-            self.details = reply["hookDetails"]
-        return reply
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """The last call's decision record."""
-        [line] = [line for line in self.log if '"decision_record"' in line]
-        found: dict[str, Any] = json.loads(line)["decision_record"]
-        return found
-
-    @property
-    def reason(self) -> str:
-        return str(self.record["verdict"]["reason"])
+        return self.heard(invocation)
 
 
 @pytest.fixture
