@@ -33,7 +33,7 @@ The constants were chosen by simulation; ``benchmarks/README.md`` has the tables
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -332,54 +332,104 @@ class Reach:
     """What the events seen so far can show."""
 
     detectable: float | None
-    """The smallest ratio that would be certain by now; ``None`` where even the largest would not."""
+    """A ratio that would be certain by now, about the smallest; ``None`` where even the largest would not."""
     more_minutes: int | None
-    """How many more minutes would show the ratio asked about; ``None`` where no number would."""
+    """How many more minutes would show the ratio asked about; ``None`` where a day would not."""
 
 
-# What it costs, on average, not to have known the ratio before.
-_MIXTURE_NATS = 2.0
-_LARGEST_RATIO = 1000.0
-_MOST_MINUTES = 100_000
+# By how much more than all there is green's events are raised at most, and how closely the ratio is told.
+_MOST_RAISED = 4096.0
+_CLOSELY = 0.01
+_MOST_MINUTES = 1440
 
 
-def reach(minutes: Sequence[Split], tolerated: float, ratio: float, alpha: float) -> Reach:
+def reach(
+    minutes: Sequence[Split],
+    ratio: float,
+    certain: Callable[[Sequence[Split]], int | None],
+    *,
+    fewer: bool = False,
+) -> Reach:
     """Tell what could be told from so many events: the answer to "why is it not certain?".
 
-    As if all minutes were the average one, and green's bad events were blue's times a ratio.
+    The judge itself is asked, so that whatever tempers it (a warm-up, accidents, scatter) counts. The ratio
+    that is detectable is that of the minutes seen, with more bad events on green. The minutes to come are
+    counted as if all were the average one, and green's bad events were blue's times *ratio*.
+
+    Parameters
+    ----------
+    minutes
+        Which are not certain.
+    certain
+        Returns the index of the first of some minutes with which it was certain that green is worse.
+    fewer
+        Whether green and blue are swapped, for it is good events that are counted, and green that has fewer.
     """
     used = [split for split in minutes if split.green_total > 0 and split.blue_total > 0]
-    expected = sum(split.blue_bad * split.green_total / split.blue_total for split in used)
-    if expected <= 0:
+    if sum([_worse(split, 1.0, fewer=fewer).green_bad for split in used]) <= 0:
         return Reach(None, None)
-    average = Split(
-        used[0].start,
-        expected / len(used),
-        sum(split.green_total for split in used) / len(used),
-        sum(split.blue_bad for split in used) / len(used),
-        sum(split.blue_total for split in used) / len(used),
+    detectable = _detectable(minutes, certain, fewer=fewer)
+    if detectable is not None and detectable <= ratio:
+        return Reach(detectable, 0)
+    average = _worse(
+        Split(
+            used[0].start, *(math.fsum(column) / len(used) for column in list(zip(*used, strict=True))[1:])
+        ),
+        ratio,
+        fewer=fewer,
     )
-    needed = math.log(1 / alpha) + _MIXTURE_NATS
-    null, worse = _Ratio(tolerated), [_Ratio(tolerated * multiple) for multiple in WORSE]
+    length = min(2 * len(used) + 16, _MOST_MINUTES)
+    while (index := certain([average] * length)) is None and length < _MOST_MINUTES:
+        length = min(4 * length, _MOST_MINUTES)
+    # Where an average minute would have been enough, the ones that were seen scatter more.
+    return Reach(detectable, None if index is None else max(index + 1 - len(used), 1))
 
-    def minutes_for(of: float) -> float:
-        """Return how many such minutes it takes if green is *of* times as bad."""
-        seen = _seen(average._replace(green_bad=average.green_bad * of))
-        nats = max(one.gain(seen) for one in worse) - null.gain(seen) if seen else 0.0
-        # One of them will be thought an accident.
-        return (needed + _log_sum((0.0, math.log(ACCIDENT) + nats))) / max(nats, _TINY)
 
-    low, high = tolerated, _LARGEST_RATIO
-    for _ in range(20):  # to a thousandth
+def _detectable(
+    minutes: Sequence[Split], certain: Callable[[Sequence[Split]], int | None], *, fewer: bool
+) -> float | None:
+    """Return a ratio at which these minutes, which are not certain, would be, to about a percent."""
+    # How green's events scatter is kept, but so few as less than one a minute do not show it.
+    shows_scatter = sum([split.green_bad for split in minutes]) >= len(minutes)
+
+    def raised(by: float) -> list[Split]:
+        if fewer:
+            return [split._replace(blue_bad=split.blue_bad / (1 + by)) for split in minutes]
+        return [
+            split._replace(
+                green_bad=min(
+                    split.green_bad
+                    + by * (split if shows_scatter else _worse(split, 1.0, fewer=False)).green_bad,
+                    max(split.green_total, split.green_bad),
+                )
+            )
+            for split in minutes
+        ]
+
+    # Of less than two events no ratio is told: it would be another one with each half of an event.
+    most = sum([split.blue_bad for split in minutes]) / 2 - 1 if fewer else _MOST_RAISED
+    low, high = 0.0, 0.25
+    while high <= most and certain(raised(high)) is None:
+        low, high = high, 4 * high
+    if high > most:
+        high = most
+        if high <= low or certain(raised(high)) is None:
+            return None
+    while high - low > _CLOSELY * (1 + low):
         middle = (low + high) / 2
-        low, high = (middle, high) if minutes_for(middle) > len(used) else (low, middle)
-    minutes_needed = minutes_for(ratio)
-    return Reach(
-        detectable=high if high < _LARGEST_RATIO * 0.999 else None,
-        more_minutes=max(math.ceil(minutes_needed) - len(used), 0)
-        if minutes_needed <= _MOST_MINUTES
-        else None,
-    )
+        low, high = (middle, high) if certain(raised(middle)) is None else (low, middle)
+    found = estimate(raised(high))
+    return found.ratio if found else None
+
+
+def _worse(split: Split, ratio: float, *, fewer: bool) -> Split:
+    """Return the minute, had green been *ratio* times as bad as blue was in it."""
+    start, green_bad, green_total, blue_bad, blue_total = split
+    if not (green_total > 0 and blue_total > 0):
+        return split
+    if fewer:
+        return Split(start, green_bad, green_total, green_bad * blue_total / green_total / ratio, blue_total)
+    return Split(start, blue_bad * green_total / blue_total * ratio, green_total, blue_bad, blue_total)
 
 
 def _added(one: Sequence[float], other: Sequence[float]) -> list[float]:

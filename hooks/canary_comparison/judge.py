@@ -93,6 +93,10 @@ class Finding:
     """Where E suffices, in the same unit."""
 
 
+# To work out what would have been certain takes ten times as long as to judge, and more where little happens.
+MAX_HINTS = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What all metrics say together."""
@@ -119,10 +123,20 @@ def judge(
         Whether this is the one time that ranks are compared: the last look of the deployment.
     """
     total = sum(rule.weight for rule in rules if not rule.observe) or 1.0
-    findings = tuple(
-        _found(observation, rule, standards, rule.weight / max(total, rule.weight), at_the_end=at_the_end)
-        for observation, rule in zip(observations, rules, strict=True)
-    )
+    findings: list[Finding] = []
+    for observation, rule in zip(observations, rules, strict=True):
+        share = rule.weight / max(total, rule.weight)
+        inconclusive = sum(finding.verdict is Verdict.INCONCLUSIVE for finding in findings)
+        findings.append(
+            _found(
+                observation,
+                rule,
+                standards,
+                share,
+                at_the_end=at_the_end,
+                with_hint=inconclusive < MAX_HINTS,
+            )
+        )
     return summed_up(findings, rules)
 
 
@@ -156,7 +170,13 @@ def _sentences(pairs: Sequence[tuple[Finding, Rule]]) -> str:
 
 
 def _found(
-    observation: Observation, rule: Rule, standards: Standards, share: float, *, at_the_end: bool
+    observation: Observation,
+    rule: Rule,
+    standards: Standards,
+    share: float,
+    *,
+    at_the_end: bool,
+    with_hint: bool,
 ) -> Finding:
     known, missing = len(observation.minutes), len(observation.missing)
     unknown = Finding(
@@ -194,7 +214,9 @@ def _found(
         f"certainly below {_times(rule.tolerated * standards.unacceptable)}, and yet more than the "
         f"{_number(rule.tolerated)} that are tolerated"
         if acceptable
-        else metric.hint(standards, alpha * SHARES["evidence"])
+        else metric.hint(standards, alpha)
+        if with_hint
+        else "not certain either way"
     )
     return replace(finding, verdict=Verdict.INCONCLUSIVE, text=f"{finding.text}; {hint}")
 
@@ -239,9 +261,10 @@ class _Counted:
         self._blue = _totals([(minute.blue_bad, minute.blue_total) for minute in minutes])
         self._threshold = observation.threshold
 
-    def weigh(self, standards: Standards) -> Evidence:
+    def weigh(self, standards: Standards, minutes: Sequence[Split] | None = None) -> Evidence:
+        """Weigh the minutes that were observed, or *minutes* in their place."""
         return weigh(
-            self._minutes,
+            self._minutes if minutes is None else minutes,
             tolerated=self._rule.tolerated,
             unacceptable=self._rule.tolerated * standards.unacceptable,
             warm_up=standards.warm_up,
@@ -287,17 +310,29 @@ class _Counted:
 
     def hint(self, standards: Standards, alpha: float) -> str:
         unacceptable = self._rule.tolerated * standards.unacceptable
-        found = reach(self._minutes, self._rule.tolerated, unacceptable, alpha)
+        found = reach(
+            self._minutes,
+            unacceptable,
+            lambda minutes: _first(self.weigh(standards, minutes), alpha),
+            fewer=self._rule.direction == "decrease",
+        )
         detectable = (
             "no ratio would have been certain by now"
             if found.detectable is None
-            else f"{_times(found.detectable)} would have been certain by now"
+            else f"{_times(_rounded_up(found.detectable))} would have been certain by now"
         )
         if found.more_minutes is None:
-            return f"{detectable}: too little goes wrong on blue to compare with"
+            return (
+                f"{detectable}: too little goes wrong on blue to compare with"
+                if found.detectable is None
+                else f"{detectable}, a day would not show {_times(unacceptable)}"
+            )
         if not found.more_minutes:
             return detectable
-        return f"{detectable}, about {found.more_minutes} more minutes would show {_times(unacceptable)}"
+        plural = "s" if found.more_minutes > 1 else ""
+        return (
+            f"{detectable}, about {found.more_minutes} more minute{plural} would show {_times(unacceptable)}"
+        )
 
 
 class _Measured:
@@ -349,7 +384,7 @@ class _Measured:
 
     def hint(self, standards: Standards, alpha: float) -> str:
         # Ten heads in a row are certain at one in a thousand; each further power of ten takes four.
-        needed = math.ceil(-math.log2(alpha)) + 2 + standards.warm_up
+        needed = math.ceil(-math.log2(alpha * SHARES["evidence"])) + 2 + standards.warm_up
         more = max(needed - len(self._readings), 0)
         return f"at least {more} more minutes are needed to be certain" if more else "not certain either way"
 
@@ -389,6 +424,12 @@ def _share(bad: float, total: float) -> str:
 
 def _times(ratio: float) -> str:
     return f"{_number(ratio)} times"
+
+
+def _rounded_up(ratio: float) -> float:
+    """Return the least number no smaller that ``_number`` tells in full: what is said must suffice."""
+    steps = 100 if ratio < 2 else 10 if ratio < 10 else 1
+    return math.ceil(ratio * steps - 1e-9) / steps
 
 
 def _number(ratio: float) -> str:

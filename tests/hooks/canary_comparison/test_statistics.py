@@ -15,6 +15,7 @@ from statistics import fmean, median
 
 import pytest
 
+from hooks.canary_comparison import judge as judging
 from hooks.canary_comparison.judge import Judgement, Standards, Verdict, judge
 from hooks.canary_comparison.observation import MINUTE
 from hooks.canary_comparison.rules import rules_of
@@ -46,6 +47,12 @@ HEALTHY = {
 FEW = Traffic(
     requests=1_000, share=0.05, errors=0.005, common_noise=0, trends=False, latency_offset=0, latency_wander=0
 )
+
+
+@pytest.fixture(autouse=True)
+def no_hints(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out what would have been certain: it takes longer than to judge, and decides nothing."""
+    monkeypatch.setattr(judging._Counted, "hint", lambda *_: "")
 
 
 def refusals(
