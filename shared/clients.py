@@ -5,11 +5,14 @@ which is cheaper than waiting inside an invocation.
 """
 
 import functools
+import json
 import os
+from collections.abc import Mapping
 from typing import Any, Literal, overload
 
 import botocore.session
 from botocore.config import Config
+from botocore.parsers import ResponseParserError
 
 CONNECT_TIMEOUT_SECONDS = 2
 READ_TIMEOUT_SECONDS = 5
@@ -60,7 +63,7 @@ def client(service: Any, region: str | None = None) -> Any:
 @functools.lru_cache(maxsize=32)
 def _client(service: str, region: str | None, access_key: str, _endpoint: str) -> Any:
     # botocore's own: boto3 adds resources and transfers, which no hook uses and every cold start loads.
-    return _session(access_key).create_client(
+    made = _session(access_key).create_client(
         service,
         region_name=region,
         config=Config(
@@ -73,6 +76,22 @@ def _client(service: str, region: str | None, access_key: str, _endpoint: str) -
             user_agent_extra="ecs-lifecycle-hooks",
         ),
     )
+    made.meta.events.register("after-call", _check_readable)
+    return made
+
+
+def _check_readable(*, http_response: Any, parsed: Mapping[str, Any], model: Any, **_: Any) -> None:
+    """Raise ``ResponseParserError`` for JSON that breaks off: to botocore it is an answer without members.
+
+    Answers in XML it checks itself.
+    """
+    if http_response.status_code >= 300 or parsed.keys() - {"ResponseMetadata"} or not model.output_shape:
+        return
+    if "json" in model.service_model.resolved_protocol:
+        try:
+            json.loads(http_response.content or b"{}")
+        except ValueError as error:
+            raise ResponseParserError(f"{model.name}: no JSON: {error}") from error
 
 
 @functools.lru_cache(maxsize=8)

@@ -16,6 +16,7 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError, NoCredentialsError
 from botocore.exceptions import ConnectionError as AwsConnectionError
+from botocore.parsers import ResponseParserError
 
 
 class HookError(Exception):
@@ -96,6 +97,8 @@ def translated(action: str, resource: object) -> Iterator[None]:
         raise Misconfigured(f"{action} on {resource}: the function has no credentials") from error
     except (AwsConnectionError, HTTPClientError) as error:
         raise Transient(f"{action} on {resource}: {type(error).__name__}") from error
+    except ResponseParserError as error:
+        raise Transient(f"{action} on {resource}: the answer can't be read") from error
     except BotoCoreError as error:
         raise Misconfigured(f"{action} on {resource}: {error}") from error
 

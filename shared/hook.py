@@ -72,6 +72,10 @@ class _OutOfTime(BaseException):
     """The time budget is used up. Not an ``Exception``, so that no retry loop on the way swallows it."""
 
 
+class _DirectionUnknown(Transient):
+    """A refusal may be one of a rollback, and so is put off as long as a rollback is held up at most."""
+
+
 @dataclass(slots=True)
 class Evidence:
     """What goes into the decision record beside the verdict."""
@@ -245,7 +249,12 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
 
     def _may_be_rollback(self, event: LifecycleEvent) -> bool:
         """Look the direction up where an empty map hides it; the API is asked only then."""
-        return event.direction is Direction.NO_WEIGHTS and Deployment(event).is_rolling_back
+        if event.direction is not Direction.NO_WEIGHTS:
+            return False
+        try:
+            return Deployment(event).is_rolling_back
+        except Misconfigured as error:
+            raise _DirectionUnknown(f"whether this is a rollback can't be told: {error}") from error
 
     def _trouble(
         self,
@@ -257,7 +266,7 @@ class Hook[SettingsT: Settings, PolicyT: Settings]:
     ) -> Result:
         reason = str(error) if isinstance(error, Transient) else "out of time in this invocation"
         patience = timedelta(minutes=call.settings.give_up_after_minutes) if call else STAGE_PATIENCE
-        if rolling_back:
+        if rolling_back or isinstance(error, _DirectionUnknown):
             patience = ROLLBACK_PATIENCE
         troubled = state.now - state.troubled_since
         if troubled >= patience or state.now - state.since >= STAGE_PATIENCE:

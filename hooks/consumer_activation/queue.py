@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from shared.clients import client
-from shared.errors import Misconfigured, shown, translated
+from shared.errors import Misconfigured, Transient, shown, translated
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,10 +36,13 @@ class Queue:
     def depth(self) -> Depth:
         """Look at the queue."""
         found = self._attributes(["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"])
-        return Depth(
-            waiting=int(found["ApproximateNumberOfMessages"]),
-            in_flight=int(found["ApproximateNumberOfMessagesNotVisible"]),
-        )
+        try:
+            return Depth(
+                waiting=int(found["ApproximateNumberOfMessages"]),
+                in_flight=int(found["ApproximateNumberOfMessagesNotVisible"]),
+            )
+        except KeyError as error:
+            raise Transient(f"sqs:GetQueueAttributes on {self.name} does not say {error} (yet)") from error
 
     @cached_property
     def dead_letter_queue(self) -> "Queue | None":

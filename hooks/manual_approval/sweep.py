@@ -38,7 +38,7 @@ from hooks.manual_approval.request import Version
 from hooks.manual_approval.telling import tell_what_is_due
 from shared import clock
 from shared.clients import client
-from shared.errors import HookError, Misconfigured, code_of, translated
+from shared.errors import HookError, Misconfigured, Transient, code_of, translated
 from shared.hook import LambdaContext
 from shared.lifecycle import ServiceDeploymentArn
 
@@ -291,6 +291,9 @@ def _tell(proceeding: Proceeding, store: ParameterStore, now: datetime) -> int:
 def _move(run: Run, prefix: str, request: Request, deployment: Deployment, askers: Askers) -> None:
     """Sum a request up in the history, then delete it."""
     if history := ParameterStore(request.name).history():
+        if history[-1].at < request.changed_at:
+            # What is not shown yet may be the answer, and is about to be deleted.
+            raise Transient(f"{request.name}: Parameter Store does not show all versions yet")
         entry = _entry(request, deployment, history, askers)
         # Where there is one already, an earlier run came so far and no further.
         ParameterStore(archive_name(prefix, entry)).create(write_entry(entry))

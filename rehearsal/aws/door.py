@@ -128,21 +128,23 @@ class Door:
                 self.faults.strike(call, self._identities.caller(call.access_key))
             with self.lock:
                 answer = self._download(url)
-            if answer is not None and self.faults:
-                self.faults.strike(call, self._identities.caller(call.access_key), after=True)
+            if answer is not None:
+                answer = self.dismiss(call, answer)
         except AwsError as error:
             return call.refuse(error)
         return answer
 
-    def dismiss(self, call: Call, status: int) -> Response | None:
-        """Let a call's answer go out, or return another in its place. Raises as :meth:`admit`."""
-        if not self.faults or status >= HTTPStatus.BAD_REQUEST:
-            return None
+    def dismiss(self, call: Call, answer: Response) -> Response:
+        """Return the answer to a call, or another in its place. Raises as :meth:`admit`."""
+        if not self.faults:
+            return answer
+        identity = self._identities.caller(call.access_key)
         try:
-            self.faults.strike(call, self._identities.caller(call.access_key), after=True)
+            if answer[0] < HTTPStatus.BAD_REQUEST:
+                self.faults.strike(call, identity, after=True)
         except AwsError as error:
             return call.refuse(error)
-        return None
+        return self.faults.altered(call, identity, answer)
 
     def _run(self, operation: Operation, call: Call) -> JsonObject | None:
         try:
@@ -226,7 +228,7 @@ class InProcess:
                 answer = self._moto(request)
         if answer is None:
             return None
-        return _dated((self._door.dismiss(call, answer[0]) if call else None) or answer)
+        return _dated(self._door.dismiss(call, answer) if call else answer)
 
 
 class Urllib3:

@@ -116,16 +116,19 @@ class _Application:
             return self._from_moto(environ, start_response)
         answer = self._guarded(environ, call, lambda: self._door.admit(call))
         if answer is not None:
-            lost = self._guarded(environ, call, lambda: self._door.dismiss(call, answer[0]))
-            return _respond(lost or answer, start_response)
+            return _respond(self._dismissed(environ, call, answer), start_response)
         told: list[Any] = []
         payload = self._from_moto(environ, lambda *head: told.extend(head))
-        status = int(told[0].partition(" ")[0])
-        lost = self._guarded(environ, call, lambda: self._door.dismiss(call, status))
-        if lost is not None:
-            return _respond(lost, start_response)
+        status, headers = int(told[0].partition(" ")[0]), dict(told[1])
+        answer = status, headers, b"".join(payload)
+        given = self._dismissed(environ, call, answer)
+        if given is not answer:
+            return _respond(given, start_response)
         start_response(*told)
         return payload
+
+    def _dismissed(self, environ: "WSGIEnvironment", call: Call, answer: Response) -> Response:
+        return self._guarded(environ, call, lambda: self._door.dismiss(call, answer)) or answer
 
     def _from_moto(self, environ: "WSGIEnvironment", start_response: Any) -> Iterable[bytes]:
         with self._door.lock:

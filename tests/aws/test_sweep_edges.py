@@ -7,7 +7,7 @@ import pytest
 from hooks.manual_approval import sweep
 from hooks.manual_approval.archive import read_entry
 from rehearsal.aws.call import AwsError, Call
-from rehearsal.aws.faults import Make
+from rehearsal.aws.faults import Make, fall_short
 from rehearsal.model import Status
 from shared.lifecycle import ServiceDeploymentArn
 from tests.aws.conftest import PREFIX, REQUEST, Account
@@ -74,6 +74,18 @@ def test_more_requests_than_one_call_describes_are_swept_at_once(account: Accoun
 
     assert account.sweep() == {"archived": 23}
     assert (len(names(account)), account.sweep()) == (len(going_on) - 23, {})
+
+
+def test_a_request_of_which_not_all_is_shown_is_not_deleted_yet(account: Account) -> None:
+    account.ask(event())
+    account.pass_time(minutes=1)
+    account.write("APPROVED")
+    end(account, Status.SUCCESSFUL)
+    account.cloud.faults.add(action="ssm:GetParameterHistory", alter=fall_short, times=1)
+
+    assert [account.sweep() for _ in range(2)] == [{"putOff": 1}, {"archived": 1}]
+    ssm = account.cloud.client("ssm", role="approver", session="reader")
+    assert read_entry(ssm.get_parameter(Name=ENTRY)["Parameter"]["Value"]).outcome == "approved"
 
 
 def test_what_one_run_leaves_the_next_goes_on_with(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:

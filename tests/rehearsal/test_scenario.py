@@ -187,7 +187,7 @@ MALFORMED = [
         "actors:\n- trouble:\n    call: ssm:*\n    how: slow",
         (
             "4: actors.0.trouble.how: input should be 'throttled', 'failing', 'denied', 'unanswered', "
-            "'partial', 'internal-error' or 'late', got 'slow'"
+            "'garbled', 'partial', 'internal-error' or 'late', got 'slow'"
         ),
     ),
     (

@@ -9,6 +9,7 @@ from botocore.exceptions import (
     ParamValidationError,
     ReadTimeoutError,
 )
+from botocore.parsers import ResponseParserError
 
 from shared.errors import HookError, Misconfigured, Transient, Untrusted, code_of, shown, translated
 
@@ -46,6 +47,7 @@ def kind_of(error: BaseException) -> tuple[type[BaseException], str]:
         ConnectTimeoutError(endpoint_url=URL),
         ReadTimeoutError(endpoint_url=URL),
         HTTPClientError(error="reset by peer"),
+        ResponseParserError("Unable to parse response"),
     ],
     ids=repr,
 )

@@ -7,6 +7,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 
 from rehearsal.aws.call import AwsError, Call
 from rehearsal.aws.cloud import Cloud
+from rehearsal.aws.faults import cut_short, fall_short, not_found
 from tests.rehearsal.aws.sample_deployments import ACCOUNT, START
 
 
@@ -137,3 +138,52 @@ def test_what_was_refused_has_no_answer_to_lose(cloud: Cloud, ssm: Any) -> None:
     with pytest.raises(ClientError, match="ParameterNotFound"):
         ssm.get_parameter(Name="/none")
     assert fault.struck == 0
+
+
+def test_of_two_faults_that_are_alike_the_one_named_is_taken_back(cloud: Cloud, ssm: Any) -> None:
+    error = AwsError("ThrottlingException", "Rate exceeded")
+
+    def throttle(_call: Call, _identity: str) -> AwsError:
+        return error
+
+    first, second = (cloud.faults.add(make=throttle) for _ in range(2))
+    cloud.faults.remove(second)
+
+    assert (outcome(ssm), first.struck) == ("400 ThrottlingException", 1)
+    cloud.faults.remove(first)
+    assert outcome(ssm) == "well"
+
+
+def test_an_answer_can_break_off_after_the_call_took_effect(cloud: Cloud, ssm: Any) -> None:
+    fault = cloud.faults.add(action="ssm:*", alter=cut_short, times=1)
+
+    # botocore takes JSON that it can't read for an answer without members.
+    assert "Version" not in ssm.put_parameter(Name="/a", Value="y", Overwrite=True)
+    assert (ssm.get_parameter(Name="/a")["Parameter"]["Value"], fault.struck) == ("y", 1)
+
+
+def test_an_answer_can_fall_short(cloud: Cloud, ssm: Any) -> None:
+    for value in "yz":
+        ssm.put_parameter(Name="/a", Value=value, Overwrite=True)
+    cloud.faults.add(action="ssm:GetParameterHistory", alter=fall_short, times=1)
+
+    seen = [[one["Value"] for one in ssm.get_parameter_history(Name="/a")["Parameters"]] for _ in range(2)]
+    assert seen == [["x"], ["x", "y", "z"]]
+
+
+@pytest.mark.parametrize(
+    ("service", "operation", "arguments", "code"),
+    [
+        ("ssm", "get_parameter", {"Name": "/a"}, "ParameterNotFound"),
+        ("s3", "get_object", {"Bucket": "a", "Key": "b"}, "NoSuchKey"),
+        ("cloudwatch", "get_metric_data", {"MetricDataQueries": [], "StartTime": 0, "EndTime": 1}, None),
+    ],
+)
+def test_what_is_not_there_is_said_in_the_words_of_the_service(
+    cloud: Cloud, service: str, operation: str, arguments: dict[str, Any], code: str | None
+) -> None:
+    cloud.faults.add(make=lambda call, _identity: not_found(call))
+
+    with pytest.raises(ClientError) as caught:
+        getattr(cloud.client(service, user="alice"), operation)(**arguments)
+    assert caught.value.response["Error"]["Code"] == (code or "ResourceNotFoundException")
