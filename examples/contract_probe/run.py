@@ -37,8 +37,8 @@ MAX_EVIDENCE_BYTES = 256 * 1024 * 1024
 WARNING = """\
 {steps} deployments of the services of {where}, in AWS account {account}.
 They take most of an hour; a Network Load Balancer alone makes ECS wait for twenty minutes.
-Tasks, load balancers and addresses cost as long as the stack exists, about 0.15 USD an hour
-(examples/contract_probe/README.md says for what). Nothing outside the stack is changed.
+Tasks, load balancers and addresses cost as long as the stack exists
+(examples/contract_probe/README.md says which). Nothing outside the stack is changed.
 """
 
 

@@ -30,7 +30,11 @@ def records(tour: Tour) -> list[Record]:
 def decided(records: list[Record]) -> Record:
     """Return the record of an approval, to be tampered with."""
     record = next(
-        record for record in records if record["inputs"] and record["verdict"]["answer"] == "proceed"
+        record
+        for record in records
+        if record["hook"] == "manual_approval"
+        and record["inputs"]
+        and record["verdict"]["answer"] == "proceed"
     )
     copied: Record = json.loads(json.dumps(record))
     return copied
