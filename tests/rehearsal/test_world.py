@@ -81,6 +81,7 @@ def parts(*names: str) -> set[tuple[str, Any]]:
     }
 
 
+@pytest.mark.thorough
 def test_runs_are_the_same_in_another_order_and_when_run_again(rehearsal: Rehearsal, tour: Tour) -> None:
     assert parts(*EVERY_PART) == parts(*SCENARIOS), "a new scenario has a part that none of these has"
 

@@ -267,6 +267,7 @@ def test_an_unacceptable_green_counts_as_good_no_more_often_than_one_in_what_is_
 # ------------------------------------------------------------------------------------ what changes nothing
 
 
+@pytest.mark.thorough
 @given(rows_of(least=2, most=4))
 def test_the_order_of_warm_minutes_does_not_matter_at_the_end(rows: list[Row]) -> None:
     """But for a green that only gets worse later, which makes little of the evidence."""
@@ -377,6 +378,7 @@ def test_only_one_of_two_can_be_the_worse_one(rows: list[Row], warm_up: int) -> 
         assert min(one, other) <= 1e-9
 
 
+@pytest.mark.thorough
 @given(
     st.lists(
         st.tuples(st.floats(0, 1e9), st.floats(1e-3, 1e12), st.floats(0, 1e9), st.floats(1e-3, 1e12)),
@@ -609,6 +611,7 @@ def test_at_a_constant_share_the_estimate_is_the_ratio_of_both_shares_of_bad_eve
     assert found.low < ratio < found.high
 
 
+@pytest.mark.thorough
 @given(rows_of(some_events=True))
 def test_the_estimate_is_where_the_likelihood_is_largest(rows: list[Row]) -> None:
     assume(sum(row[0] for row in rows) > 0)
@@ -688,6 +691,7 @@ def test_without_bad_events_beside_each_other_nothing_is_estimated(rows: list[Ro
     assert estimate(minutes(*rows)) is None
 
 
+@pytest.mark.thorough
 @given(rows_of(events=3, most=20))
 def test_a_minute_cut_in_two_has_the_same_estimate(rows: list[Row]) -> None:
     halves = [(a / 2, b / 2, c / 2, d / 2) for a, b, c, d in rows for _ in range(2)]

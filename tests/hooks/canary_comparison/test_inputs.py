@@ -194,6 +194,7 @@ def everything(draw: st.DrawFn) -> Inputs:
     )
 
 
+@pytest.mark.thorough
 @given(everything())
 def test_whatever_was_observed_is_the_same_after_it_was_written_and_read(inputs: Inputs) -> None:
     assert through_json(inputs) == inputs

@@ -336,6 +336,7 @@ def test_rules_are_told_apart_in_time_or_not_at_all() -> None:
     assert time.process_time() - begun < 10
 
 
+@pytest.mark.thorough
 def test_a_policy_as_large_as_it_may_be_takes_no_time() -> None:
     begun = time.process_time()
     rules = [

@@ -224,6 +224,7 @@ def aws() -> Iterator[tuple[Cloud, time_machine.Traveller]]:
         yield cloud, clock
 
 
+@pytest.mark.thorough
 def test_a_run_is_run_once_at_most_answered_once_and_never_without_a_lease(
     aws: tuple[Cloud, time_machine.Traveller],
 ) -> None:

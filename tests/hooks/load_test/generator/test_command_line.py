@@ -114,6 +114,7 @@ def test_a_web_interface_is_not_started_with_a_token_that_can_be_guessed() -> No
     assert "LOAD_TOKEN: a web interface without a token of at least 16 characters" in done.stderr
 
 
+@pytest.mark.thorough
 def test_a_job_is_run_right_here(loopback: Loopback, tmp_path: Path) -> None:
     file = tmp_path / "job.json"
     file.write_text(json.dumps(a_job(loopback.url, seconds=1).write()))

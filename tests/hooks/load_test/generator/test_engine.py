@@ -85,6 +85,7 @@ def test_a_run_sends_its_load_and_tells_exactly_what_became_of_it(
     assert Snapshot.read(snapshot.write()).write() == snapshot.write()
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_killed_leaves_its_part_unsent(engine: LocustEngine, loopback: Loopback) -> None:
     engine.start(at(loopback, "worker-killed", rate=50, seconds=5))
     running(engine)
@@ -110,6 +111,7 @@ def test_a_master_that_is_killed_leaves_its_last_counts_and_no_process(
     assert snapshot.counts.arm("green").sent > 0
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_stopped_ends_with_the_servers_own_counts(
     engine: LocustEngine, loopback: Loopback
 ) -> None:
@@ -130,6 +132,7 @@ def test_a_run_that_is_stopped_ends_with_the_servers_own_counts(
     assert logged(loopback, "stopped", "green") == seen
 
 
+@pytest.mark.thorough
 def test_blue_is_spared_once_it_suffers(engine: LocustEngine, loopback: Loopback) -> None:
     loopback.behave("blue", Behaviour(errors=0.3))
     engine.start(at(loopback, "blue-suffers", seconds=30, blueShare=1))
